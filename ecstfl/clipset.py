@@ -74,6 +74,7 @@ class ClipSet:
 
     @property
     def ids(self) -> tuple[str, ...]:
+        """Clip ids, in order."""
         return tuple(clip.id for clip in self.clips)
 
     @property
