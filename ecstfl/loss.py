@@ -41,6 +41,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ecstfl import distributed
+
 FORMS: Final = ("patent", "paper", "released")
 """Names of the published forms."""
 
@@ -66,8 +68,12 @@ _TINY: Final = float(torch.finfo(torch.float32).eps) ** 2
 # --------------------------------------------------------------------------------------------
 
 
-def _check(embeddings: Tensor, labels: Tensor) -> None:
-    """Raise ValueError unless embeddings are (n, d) floats and labels (n,) integers."""
+def check_batch(embeddings: Tensor, labels: Tensor) -> None:
+    """Check that embeddings are (n, d) finite floats and labels (n,) integers beside them.
+
+    Raises:
+        ValueError: they are not; the message tells what was expected, got, and where.
+    """
     if not isinstance(embeddings, Tensor) or not isinstance(labels, Tensor):
         raise ValueError(
             "embeddings and labels: expected two torch tensors, "
@@ -335,7 +341,7 @@ def ec_stfl_loss(
         0.507937
     """
     p = _check_form(form, p)
-    _check(embeddings, labels)
+    check_batch(embeddings, labels)
     return _run(embeddings, labels, form, p)[0]
 
 
@@ -377,7 +383,7 @@ def within_between_ratio(embeddings: Tensor, labels: Tensor, *, p: float = 2.0) 
         ValueError: as `ec_stfl_loss`.
     """
     p = _check_form("patent", p)
-    _check(embeddings, labels)
+    check_batch(embeddings, labels)
     _, _, within, between = _run(embeddings.detach(), labels, "patent", p)
     return _ratio(labels, within, between)
 
@@ -413,7 +419,7 @@ def batch_report(
 ) -> BatchReport:
     """Describe one batch; arguments and errors as `ec_stfl_loss`."""
     p = _check_form(form, p)
-    _check(embeddings, labels)
+    check_batch(embeddings, labels)
     loss, left_out, _, _ = _run(embeddings.detach(), labels, form, p)
     counts = torch.unique(labels, return_counts=True)[1]
     n, classes = len(labels), len(counts)
@@ -468,10 +474,8 @@ class ECSTFLLoss(nn.Module):
     def _measure(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """(loss, within/between ratio); the ratio is L2 whatever the norm of the form."""
         if self.gather:
-            from ecstfl.distributed import gather_batch
-
-            embeddings, labels = gather_batch(embeddings, labels)
-        _check(embeddings, labels)
+            embeddings, labels = distributed.gather(embeddings), distributed.gather(labels)
+        check_batch(embeddings, labels)
         loss, left_out, within, between = _run(embeddings, labels, self.form, self.p)
         if self.p != 2.0:
             _, _, within, between = _run(embeddings.detach(), labels, "patent", 2.0)
@@ -593,11 +597,16 @@ class JointLoss(nn.Module):
             raise ValueError(
                 f"logits: expected shape ({len(labels)}, classes), got {tuple(logits.shape)}"
             )
+        if not torch.compiler.is_compiling() and len(labels):
+            # cross entropy would skip -100 in silence, and stop a GPU at any other wrong label
+            low, high = torch.stack(torch.aminmax(labels)).tolist()
+            if low < 0 or high >= logits.shape[1]:
+                raise ValueError(
+                    f"labels: expected 0..{logits.shape[1] - 1} for {logits.shape[1]} logits, "
+                    f"got {low}..{high}"
+                )
         if self.gather:
-            from ecstfl.distributed import gather_batch
-
-            logits, _ = gather_batch(logits, labels)
-            embeddings, labels = gather_batch(embeddings, labels)
+            logits, embeddings, labels = map(distributed.gather, (logits, embeddings, labels))
         with torch.autocast(device_type=logits.device.type, enabled=False):
             wide = logits if logits.dtype == torch.float64 else logits.float()
             ce = functional.cross_entropy(
