@@ -1,0 +1,337 @@
+"""The ``ecstfl`` command: doctor, data, preprocess, train, reproduce, predict.
+
+Exit codes: 0 all is well; 1 something was left out (a video, a check) and is named; 2 the input
+is wrong, told in one sentence; 130 interrupted with Ctrl-C, finished work is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ecstfl
+from ecstfl.errors import UserError
+
+if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
+    from ecstfl.clipset import ClipSet
+    from ecstfl.profiles import Profile
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    args.command_line = shlex.join(["ecstfl", *(sys.argv[1:] if arguments is None else arguments)])
+    try:
+        return args.run(args)
+    except UserError as error:
+        print(f"ecstfl: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\necstfl: interrupted; finished work is kept, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:  # for example: ecstfl doctor | head -1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all sub-commands."""
+    parser = argparse.ArgumentParser(
+        prog="ecstfl",
+        description="Learn and reproduce EC-STFL, a loss that clusters dynamic expressions.",
+        epilog="First steps: ecstfl doctor, then ecstfl reproduce.",
+    )
+    parser.add_argument("--version", action="version", version=f"ecstfl {ecstfl.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_doctor(commands)
+    _add_data(commands)
+    _add_preprocess(commands)
+    _add_train(commands)
+    _add_reproduce(commands)
+    _add_predict(commands)
+    return parser
+
+
+def _add_doctor(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="check that everything needed is here, with advice",
+        description=_doctor.__doc__,
+    )
+    _add_places(parser)
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    """Print [ OK ], [FAIL] or [ -- ] (optional) for each requirement, with advice."""
+    from ecstfl.doctor import examine
+
+    failed = 0
+    for check in examine(args.results or Path("results"), args.cache):
+        print(check, flush=True)
+        failed += check.state == "FAIL"
+    print(f"{failed} requirement(s) failed" if failed else "Ready: ecstfl reproduce")
+    return 1 if failed else 0
+
+
+def _add_data(commands: argparse._SubParsersAction) -> None:
+    from ecstfl.datacli import add_data_parser
+
+    add_data_parser(commands)
+
+
+def _add_preprocess(commands: argparse._SubParsersAction) -> None:
+    from ecstfl.preprocess import add_preprocess_arguments
+
+    parser = commands.add_parser(
+        "preprocess",
+        help="turn videos into aligned face clips of a fixed length",
+        description="Detect faces, drop frames without, align by landmarks, bring every clip to "
+        "the same number of frames (claim 2). Give videos, folders, or a CSV manifest.",
+    )
+    add_preprocess_arguments(parser)
+    parser.set_defaults(run=_preprocess)
+
+
+def _preprocess(args: argparse.Namespace) -> int:
+    from ecstfl.preprocess import run_from_arguments
+
+    return run_from_arguments(args)
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train one method on one fold",
+        description="Train one run of a profile to its last epoch and print its result.",
+    )
+    _add_data_choice(parser)
+    _add_settings(parser)
+    parser.add_argument("--method", choices=("softmax", "ec-stfl"), default="ec-stfl")
+    parser.add_argument(
+        "--form",
+        choices=("patent", "paper", "released"),
+        default=None,
+        help="which published definition (default: the profile's)",
+    )
+    parser.add_argument("--fold", type=int, default=1, help="fold held out for test (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument(
+        "--validate",
+        action="store_true",
+        help="score the next fold in place of the test fold, which stays unseen: "
+        "for choosing settings",
+    )
+    _add_places(parser)
+    parser.set_defaults(run=_train)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from ecstfl.profiles import get_profile
+    from ecstfl.reproduce import Places, reproduce
+
+    profile = _profile(args, get_profile(args.profile))
+    (method,) = [m for m in profile.methods if m.method == args.method][:1]
+    if args.form and args.method == "ec-stfl":
+        method = replace(method, form=args.form)
+    profile = replace(profile, methods=(method,))
+    clipset = _open(args)
+    tag = f"{_tag(args)}-train"
+    places = Places(args.results or Path("results") / tag, args.figures / tag, args.cache)
+    reproduce(
+        profile,
+        clipset,
+        places,
+        folds=(args.fold,),
+        seeds=(args.seed,),
+        workers=1,
+        evaluate="validation" if args.validate else "test",
+        device=args.device,
+        command=args.command_line,
+    )
+    return 0
+
+
+def _add_reproduce(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "reproduce",
+        help="from videos to the UAR/WAR table and the UMAP figure",
+        description="Preprocess, train softmax-only and with EC-STFL, and write the table and "
+        "the figures. Finished runs are reused, interrupted ones go on.",
+    )
+    _add_data_choice(parser)
+    _add_settings(parser)
+    parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="folds to test")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="S", help="seeds of each method")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="runs trained side by side (default: one a core, or one on a GPU)",
+    )
+    _add_places(parser)
+    parser.set_defaults(run=_reproduce)
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    from ecstfl.profiles import get_profile
+    from ecstfl.reproduce import Places, reproduce
+
+    if args.workers is not None and args.workers < 1:
+        raise UserError(f"--workers must be at least 1, got {args.workers}")
+    profile = _profile(args, get_profile(args.profile))
+    tag = _tag(args)
+    places = Places(args.results or Path("results") / tag, args.figures / tag, args.cache)
+    reproduce(
+        profile,
+        _open(args),
+        places,
+        folds=tuple(args.folds) if args.folds else None,
+        seeds=tuple(args.seeds) if args.seeds else None,
+        workers=args.workers,
+        device=args.device,
+        command=args.command_line,
+    )
+    return 0
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "predict",
+        help="recognise the expression in videos",
+        description="Recognise the expression shown in each video with a trained model.",
+    )
+    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="model.safetensors (default: the newest EC-STFL run in --results)",
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the results as JSON")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.set_defaults(run=_predict)
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from ecstfl.labels import CLASSES
+    from ecstfl.recognizer import HONESTY, Recognizer, latest_model
+    from ecstfl.runs import write_json
+
+    recognizer = Recognizer(args.model or latest_model(args.results))
+    trained_on = (
+        "rendered faces (synthetic)" if recognizer.config.synthetic else (recognizer.config.data)
+    )
+    print(f"Model trained on {trained_on}. {HONESTY}")
+    print(
+        f"{'video':<28} {'expression':<10} {'p':>5} {'faces':>6}  "
+        + " ".join(f"{name[:5]:>5}" for name in CLASSES)
+    )
+    predictions, failed = [], 0
+    for video in args.videos:
+        try:
+            prediction = recognizer.recognize(video)
+        except UserError as error:
+            print(f"ecstfl: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        predictions.append(prediction.as_dict())
+        p = prediction.probabilities
+        print(
+            f"{video.name[-28:]:<28} {prediction.expression:<10} {max(p):>5.2f} "
+            f"{100 * prediction.coverage:>5.0f}%  " + " ".join(f"{x:>5.2f}" for x in p)
+        )
+    if args.json:
+        write_json(args.json, {"model": str(args.model or ""), "predictions": predictions})
+    if failed == len(args.videos):
+        return 2
+    return 1 if failed else 0
+
+
+def _add_data_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        default="embedded",
+        metavar="NAME|PATH",
+        help="embedded, embedded-longtail, dfew, ravdess, crema-d, a folder with "
+        "one sub-folder per expression, or a CSV (default: embedded)",
+    )
+    parser.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--profile",
+        default="quick",
+        metavar="NAME",
+        help="smoke, quick, full or paper (default: quick)",
+    )
+    parser.add_argument("--epochs", type=int, help="default: the profile's")
+    parser.add_argument("--batch", type=int, help="clips a step; default: the profile's")
+    parser.add_argument(
+        "--weight", type=float, metavar="LAMBDA", help="weight of EC-STFL; default: the profile's"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, metavar="DIR", help="default: results/<profile>")
+    parser.add_argument(
+        "--figures",
+        type=Path,
+        metavar="DIR",
+        default=Path("figures"),
+        help="default: figures; a folder per profile is made in it",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        default=Path("cache"),
+        help="preprocessed clips (default: cache)",
+    )
+
+
+def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
+    """Apply --epochs, --batch and --weight to a profile."""
+    optim = profile.optim
+    if args.epochs is not None:
+        optim = replace(optim, epochs=args.epochs)
+    if args.batch is not None:
+        optim = replace(optim, batch=args.batch)
+    methods = profile.methods
+    if args.weight is not None:
+        methods = tuple(
+            replace(m, weight=args.weight) if m.method == "ec-stfl" else m for m in methods
+        )
+    return replace(profile, optim=optim, methods=methods)
+
+
+def _open(args: argparse.Namespace) -> ClipSet:
+    from ecstfl.opendata import open_data
+
+    clipset = open_data(args.data, args.root)
+    for note in clipset.notes:
+        print(f"Note: {note}")
+    return clipset
+
+
+def _tag(args: argparse.Namespace) -> str:
+    """Folder name below results/ and figures/: the profile, and the data when not embedded."""
+    if args.data == "embedded":
+        return args.profile
+    return f"{Path(args.data).stem}-{args.profile}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

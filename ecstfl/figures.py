@@ -1,0 +1,230 @@
+"""Figures of a finished comparison: the UMAP pair, confusion matrices, learning curves.
+
+Every figure is written as PNG and SVG with a JSON sidecar that names its runs, and carries the
+marks of its data (synthetic, profile) in the picture itself. Classes differ by colour *and*
+marker, so that the maps can be read in greyscale and by colour-blind readers.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.spatial import procrustes
+
+from ecstfl.labels import CLASSES
+from ecstfl.runs import atomic_write, write_json
+
+# Okabe and Ito's colours, which keep apart under the common kinds of colour blindness.
+COLOURS = ("#E69F00", "#0072B2", "#999999", "#D55E00", "#56B4E9", "#009E73", "#CC79A7")
+MARKERS = ("o", "v", "s", "X", "^", "P", "D")
+
+Run = dict[str, Any]
+
+
+def marks(runs: Sequence[Run]) -> str:
+    """Return the line that stands under every figure of these runs."""
+    parts = []
+    if any(run["synthetic"] for run in runs):
+        parts.append("SYNTHETIC: rendered clips")
+    config = runs[0]["config"]
+    held_out = "validation" if config["evaluate"] == "validation" else "test"
+    parts.append(f"{config['profile']} profile, {held_out} fold {config['fold']}")
+    parts.append(f"n = {runs[0]['n_held_out']} clips, seed {config['seed']}")
+    return " · ".join(parts)
+
+
+def title_of(run: Run) -> str:
+    """Return a short name of the run's method."""
+    loss = run["config"]["loss"]
+    if loss["method"] == "softmax":
+        return "softmax only"
+    return f"EC-STFL ({loss['form']} form, λ = {loss['weight']:g})"
+
+
+def umap_map(features: np.ndarray, seed: int = 0, neighbours: int = 15) -> np.ndarray:
+    """Map features (n, d) to the plane (n, 2) with UMAP; the same seed gives the same map."""
+    with warnings.catch_warnings():
+        # umap-learn announces that a fixed seed means one thread, which is what we want.
+        warnings.filterwarnings("ignore", message="n_jobs value")
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        import umap  # compiles for seconds on import, so only where a map is drawn
+
+        reducer = umap.UMAP(
+            n_neighbors=min(neighbours, len(features) - 1), random_state=seed, n_jobs=1
+        )
+        return np.asarray(reducer.fit_transform(features.astype(np.float32)), dtype=np.float64)
+
+
+def umap_pair(
+    runs: tuple[Run, Run], features: tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
+) -> Figure:
+    """Draw the embeddings of the same test clips under two trainings, side by side.
+
+    Both maps use the same settings and seed. UMAP's orientation and size mean nothing, so the
+    second map is turned, mirrored and scaled onto the first (Procrustes), and both share axes.
+    The three numbers below each map are measured in the full embedding, not on the map.
+    """
+    labels = features[0]["labels"].astype(int)
+    maps = procrustes(*(umap_map(f["embeddings"]) for f in features))[:2]
+    figure = Figure(figsize=(11, 5.9), layout="constrained")
+    axes = figure.subplots(1, 2, sharex=True, sharey=True)
+    for axis, run, points in zip(axes, runs, maps, strict=True):
+        for c, name in enumerate(CLASSES):
+            chosen = points[labels == c]
+            if not len(chosen):
+                continue
+            axis.scatter(
+                chosen[:, 0],
+                chosen[:, 1],
+                s=26,
+                c=COLOURS[c],
+                marker=MARKERS[c],
+                linewidths=0.4,
+                edgecolors="white",
+                label=name,
+                zorder=2,
+            )
+            x, y = np.median(chosen, axis=0)
+            axis.annotate(
+                name,
+                (x, y),
+                fontsize=10,
+                fontweight="bold",
+                ha="center",
+                va="center",
+                color="black",
+                zorder=3,
+                bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": COLOURS[c], "alpha": 0.85},
+            )
+        measure = run["clusters"]
+        axis.set_title(title_of(run), fontsize=13)
+        axis.set_xlabel(
+            f"within / between {measure['within_between']:.2f} · silhouette "
+            f"{measure['silhouette']:.2f} · {measure['k']}-NN purity {measure['purity']:.2f}\n"
+            f"(in the embedding)   WAR {100 * run['war']:.1f} %  UAR {100 * run['uar']:.1f} %"
+        )
+        axis.set_xticks([])
+        axis.set_yticks([])
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    figure.suptitle(f"Embedding before the classifier, mapped by UMAP\n{marks(runs)}", fontsize=11)
+    return figure
+
+
+def confusion_pair(runs: Sequence[Run]) -> Figure:
+    """Draw confusion matrices with integer counts; colour is the share of the row."""
+    figure = Figure(figsize=(5.6 * len(runs), 5.4), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(runs)))
+    for axis, run in zip(axes, runs, strict=True):
+        counts = np.array(run["confusion"])
+        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        seaborn.heatmap(
+            share,
+            ax=axis,
+            annot=counts,
+            fmt="d",
+            cmap="Blues",
+            vmin=0,
+            vmax=1,
+            cbar=False,
+            square=True,
+            xticklabels=CLASSES,
+            yticklabels=CLASSES,
+            linewidths=0.5,
+        )
+        axis.set_title(f"{title_of(run)}: {100 * run['war']:.1f} % of the clips right", fontsize=12)
+        axis.set_xlabel("recognised as")
+        axis.set_ylabel("shown")
+        axis.tick_params(axis="x", rotation=40)
+        axis.tick_params(axis="y", rotation=0)
+    figure.suptitle(marks(runs), fontsize=10)
+    return figure
+
+
+def learning_curves(runs: Sequence[Run]) -> Figure:
+    """Draw cross-entropy, accuracy and the within/between ratio over the epochs.
+
+    The curve of the held-out fold is drawn only; the last epoch is the result whatever it shows.
+    """
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    loss, accuracy, ratio = figure.subplots(1, 3)
+    for run, style, colour in zip(runs, ("-", "--", ":", "-."), COLOURS[1::2], strict=False):
+        history, name = run["history"], title_of(run)
+        epochs = [r["epoch"] for r in history]
+        loss.plot(epochs, [r["ce"] for r in history], style, color=colour, label=name)
+        train = [100 * r["train_war"] for r in history]
+        accuracy.plot(epochs, train, style, color=colour, alpha=0.5, label=f"{name}: training")
+        scored = [(r["epoch"], 100 * r["held_out_war"]) for r in history if "held_out_war" in r]
+        accuracy.plot(
+            *zip(*scored, strict=True),
+            style,
+            color=colour,
+            marker="o",
+            ms=4,
+            label=f"{name}: held out",
+        )
+        ratio.plot(epochs, [r["ratio"] for r in history], style, color=colour, label=name)
+    loss.set(title="Cross-entropy on training batches", xlabel="epoch", ylabel="nats")
+    _curve_end(loss)
+    accuracy.axhline(100 / len(CLASSES), color="0.6", lw=1)
+    accuracy.set(title="Accuracy (line: chance)", xlabel="epoch", ylabel="WAR, %", ylim=(0, 100))
+    accuracy.legend(fontsize=8)
+    ratio.set(
+        title="Within / between distances in training batches",
+        xlabel="epoch",
+        ylabel="ratio (lower: tighter classes)",
+    )
+    _curve_end(ratio)
+    figure.suptitle(marks(runs), fontsize=10)
+    return figure
+
+
+def _curve_end(axis: Axes) -> None:
+    axis.set_ylim(bottom=0)
+    axis.legend(fontsize=8)
+
+
+def up_to_date(path: Path, runs: Sequence[Run]) -> bool:
+    """Tell whether ``path``.png, .svg and .json exist and were drawn from exactly these runs."""
+    try:
+        sidecar = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        return (
+            sidecar["runs"] == [run["name"] for run in runs]
+            and path.with_suffix(".png").exists()
+            and path.with_suffix(".svg").exists()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def save_figure(figure: Figure, path: Path, runs: Sequence[Run], command: str) -> list[Path]:
+    """Write ``path`` as .png and .svg with a .json sidecar; return the three paths.
+
+    The files hold no date, so that the same runs give the same bytes.
+    """
+    written = []
+    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
+        buffer = BytesIO()
+        with matplotlib.rc_context({"svg.hashsalt": "ecstfl", "svg.fonttype": "none"}):
+            figure.savefig(buffer, format=suffix[1:], dpi=130, metadata=metadata)
+        with atomic_write(path.with_suffix(suffix)) as file:
+            file.write(buffer.getvalue())
+        written.append(path.with_suffix(suffix))
+    sidecar = {
+        "runs": [run["name"] for run in runs],
+        "commit": runs[0]["provenance"]["commit"],
+        "synthetic": any(run["synthetic"] for run in runs),
+        "command": command,
+    }
+    write_json(path.with_suffix(".json"), sidecar)
+    return [*written, path.with_suffix(".json")]

@@ -1,0 +1,156 @@
+"""Profiles: the same experiment at three prices.
+
+=======  ==================================================  =======================
+profile  what runs                                           meant for
+=======  ==================================================  =======================
+smoke    a few identities, two epochs, a tiny C3D            tests: does it all run?
+quick    one fold, one seed, softmax-only and EC-STFL        two CPU cores, minutes
+full     five folds, three seeds, the same network           two CPU cores, hours
+paper    five folds, full-width C3D, 16 x 112 x 112          a GPU
+=======  ==================================================  =======================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ecstfl.augment import AugmentConfig
+from ecstfl.clipset import ClipSet
+from ecstfl.config import BackboneConfig, LossConfig, OptimConfig, RunConfig, hash_clipset
+from ecstfl.errors import UserError
+from ecstfl.preprocess import PreprocessConfig
+
+NAMES = ("smoke", "quick", "full", "paper")
+
+SOFTMAX = LossConfig("softmax")
+# Chosen on the validation fold (docs/recipe.md), never on a test fold.
+EC_STFL = LossConfig("ec-stfl", form="patent", weight=0.1)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything of a run except data, fold and seed.
+
+    Attributes:
+        name: see the module's table.
+        folds: how many of the data set's folds are tested, from the first.
+        seeds: seeds of each method and fold.
+        groups_a_fold: keep only this many groups (identities) of each fold; 0 = all.
+        methods: the table's rows.
+        preprocess, augment, backbone, optim: settings shared by all rows.
+    """
+
+    name: str
+    folds: int
+    seeds: tuple[int, ...]
+    preprocess: PreprocessConfig
+    augment: AugmentConfig
+    backbone: BackboneConfig
+    optim: OptimConfig
+    methods: tuple[LossConfig, ...] = (SOFTMAX, EC_STFL)
+    groups_a_fold: int = 0
+
+
+def get_profile(name: str) -> Profile:
+    """Return a profile by name.
+
+    Raises:
+        UserError: there is no such profile.
+    """
+    quick = Profile(
+        name="quick",
+        folds=1,
+        seeds=(0,),
+        preprocess=PreprocessConfig(frames=16, size=64),
+        augment=AugmentConfig(size=48, frames=8),
+        backbone=BackboneConfig(),
+        optim=OptimConfig(epochs=30),
+    )
+    match name:
+        case "smoke":
+            return replace(
+                quick,
+                name="smoke",
+                groups_a_fold=2,
+                backbone=BackboneConfig(width=4, fc=32),
+                optim=OptimConfig(epochs=2, batch=14),
+            )
+        case "quick":
+            return quick
+        case "full":
+            return replace(
+                quick, name="full", folds=5, seeds=(0, 1, 2), optim=OptimConfig(epochs=60)
+            )
+        case "paper":
+            return Profile(
+                name="paper",
+                folds=5,
+                seeds=(0,),
+                preprocess=PreprocessConfig(frames=16, size=112),
+                augment=AugmentConfig(size=112, frames=16),
+                backbone=BackboneConfig(width=64, fc=4096, dropout=0.5),
+                optim=OptimConfig(epochs=50, lr=5e-4),
+            )
+    raise UserError(f"unknown profile {name!r}: use one of {', '.join(NAMES)}")
+
+
+def select_clips(profile: Profile, clipset: ClipSet) -> ClipSet:
+    """Keep the clips that the profile uses: all, or the first groups of each fold."""
+    if not profile.groups_a_fold:
+        return clipset
+    kept: set[str] = set()
+    for fold in clipset.folds:
+        groups = sorted({clip.group for clip in clipset if clip.fold == fold})
+        kept |= set(groups[: profile.groups_a_fold])
+    return clipset.subset([clip.group in kept for clip in clipset])
+
+
+def plan_runs(
+    profile: Profile,
+    clipset: ClipSet,
+    *,
+    folds: tuple[int, ...] | None = None,
+    seeds: tuple[int, ...] | None = None,
+    evaluate: str = "test",
+) -> list[RunConfig]:
+    """Expand a profile into runs, in the order: seed, fold, method (so that pairs end together).
+
+    Args:
+        profile: the settings.
+        clipset: labelled clips with folds, before preprocessing.
+        folds: folds to test; default: the profile's number of folds.
+        seeds: seeds; default: the profile's.
+        evaluate: ``test`` or ``validation``, see :class:`~ecstfl.config.RunConfig`.
+
+    Raises:
+        UserError: the data set has no folds, or not this one.
+    """
+    if not clipset.folds:
+        raise UserError(
+            f"data set {clipset.name} has no folds: add a fold column or let "
+            "the folder reader assign them"
+        )
+    if folds is None:
+        folds = clipset.folds[: profile.folds]
+    for fold in folds:
+        clipset.split(fold)
+    data_hash = hash_clipset(clipset)
+    return [
+        RunConfig(
+            data=clipset.name,
+            data_hash=data_hash,
+            synthetic=clipset.synthetic,
+            profile=profile.name,
+            fold=fold,
+            seed=seed,
+            evaluate=evaluate,
+            preprocess=profile.preprocess,
+            augment=profile.augment,
+            backbone=profile.backbone,
+            loss=method,
+            optim=profile.optim,
+        )
+        for seed in (profile.seeds if seeds is None else seeds)
+        for fold in folds
+        for method in profile.methods
+    ]

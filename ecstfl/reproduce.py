@@ -1,0 +1,416 @@
+"""From a data set to the table and the figures: plan, preprocess, train, render.
+
+The work is planned first and printed. Finished runs are reused and killed ones resumed, so the
+same command can be stopped and given again at any time. On the CPU as many runs train side by
+side as there are cores, each on its own: small networks gain more from that than from threads.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ecstfl.augment import training_view
+from ecstfl.clipset import ClipSet
+from ecstfl.config import RunConfig, from_dict
+from ecstfl.errors import UserError
+from ecstfl.preprocess import Prepared, preprocess
+from ecstfl.profiles import Profile, plan_runs, select_clips
+from ecstfl.runs import (
+    atomic_write,
+    claim,
+    finished_run,
+    read_features,
+    run_directory,
+    write_json,
+)
+from ecstfl.table import build_table, markdown, to_csv
+from ecstfl.train import build_backbone, split_clips, train_run
+
+SECONDS_A_FRAME = 0.005
+"""Rough cost of decoding, detecting and aligning one 224-pixel frame on one core (for plans)."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a reproduction reads and writes.
+
+    Attributes:
+        results: ``table.md``, ``table.csv`` and ``runs/``.
+        figures: PNG, SVG and JSON.
+        cache: preprocessed clips.
+    """
+
+    results: Path
+    figures: Path
+    cache: Path
+
+
+def reproduce(
+    profile: Profile,
+    clipset: ClipSet,
+    places: Places,
+    *,
+    folds: tuple[int, ...] | None = None,
+    seeds: tuple[int, ...] | None = None,
+    evaluate: str = "test",
+    workers: int | None = None,
+    device: str = "auto",
+    command: str = "ecstfl reproduce",
+    say: Callable[[str], None] = print,
+) -> list[Path]:
+    """Run a profile on a data set and write its table and figures.
+
+    Args:
+        profile: what to run.
+        clipset: labelled clips with folds.
+        places: where to read and write.
+        folds: folds to test, default the profile's.
+        seeds: seeds, default the profile's.
+        evaluate: ``test`` or ``validation``.
+        workers: runs trained side by side; default: one a core on the CPU, one on a GPU.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        command: recorded beside each figure.
+        say: prints one line.
+
+    Returns:
+        The files written or found up to date: table first, then figures.
+
+    Raises:
+        UserError: anything in the input or the folders that stops the work, in one sentence.
+    """
+    device = choose_device(device)
+    clipset = select_clips(profile, clipset)
+    configs = plan_runs(profile, clipset, folds=folds, seeds=seeds, evaluate=evaluate)
+    _check_results(places.results, configs[0])
+    todo = [c for c in configs if finished_run(places.results, c) is None]
+    if workers is None:
+        workers = min(len(todo), os.cpu_count() or 1) if device == "cpu" else 1
+    workers = max(1, min(workers, len(todo)))
+
+    say(f"Plan: {profile.name} profile on {clipset.name}{' (synthetic)' * clipset.synthetic}")
+    say(f"  clips   {len(clipset)} of {len(set(clipset.groups.tolist()))} identities")
+    net = profile.backbone
+    say(
+        f"  input   {profile.augment.frames} x {profile.augment.size} x {profile.augment.size}, "
+        f"C3D width {net.width}, EC-STFL tapped at {net.tap}"
+    )
+    for config in configs:
+        state = "to train" if config in todo else "finished, reused"
+        say(f"  run     {config.name}: {config.optim.epochs} epochs, {state}")
+
+    if todo:
+        say(f"Step 1 of 3: faces and clips (cache: {places.cache})")
+        started = time.perf_counter()
+        prepared = preprocess(clipset, profile.preprocess, places.cache)
+        say(_preprocess_summary(prepared, time.perf_counter() - started))
+        minutes = estimate_minutes(todo, prepared, workers, device)
+        say(
+            f"Step 2 of 3: training {len(todo)} run(s), {workers} at a time on {device}; "
+            f"about {minutes:.0f} min"
+        )
+        train_all(todo, clipset, prepared, places, workers=workers, device=device)
+    else:
+        say("Steps 1 and 2 of 3: nothing to do, every run of this plan is finished")
+    say("Step 3 of 3: table and figures")
+    return render(configs, places, command=command, say=say)
+
+
+def choose_device(device: str) -> str:
+    """Turn ``auto`` into ``cuda`` or ``cpu``; refuse a GPU that is not there."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"unknown device {device!r}: use auto, cpu or cuda")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("no CUDA GPU is usable here: use --device cpu (ecstfl doctor says more)")
+    return device
+
+
+def estimate_minutes(
+    configs: list[RunConfig], prepared: Prepared, workers: int, device: str
+) -> float:
+    """Time two training steps of the first run and scale up: minutes for all ``configs``."""
+    config = configs[0]
+    model = build_backbone(config.backbone, config.augment.frames, config.augment.size)
+    model = model.to(device, memory_format=torch.channels_last_3d)
+    stored = torch.from_numpy(np.ascontiguousarray(prepared.clips[: config.optim.batch]))
+    stored = stored.to(device)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    try:
+        seconds = []
+        for _ in range(3):  # the first warms up
+            started = time.perf_counter()
+            view = training_view(stored, config.augment, torch.Generator().manual_seed(0))
+            model(view).logsumexp(1).sum().backward()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(threads)
+    a_clip = min(seconds[1:]) / len(stored)
+    clips = sum(
+        c.optim.epochs * len(split_clips(prepared.clipset, c)[0]) * 1.1 for c in configs
+    )  # a tenth more: optimiser, and scoring the held-out fold for the curves
+    return a_clip * clips / workers / 60
+
+
+def train_all(
+    configs: list[RunConfig],
+    clipset: ClipSet,
+    prepared: Prepared,
+    places: Places,
+    *,
+    workers: int,
+    device: str,
+) -> None:
+    """Train runs, ``workers`` at a time, with one progress bar each.
+
+    Several calls, also from several terminals, may share one results folder: a run is claimed
+    while it is trained, and nobody trains a claimed or finished run.
+
+    Raises:
+        UserError: a run failed; the others' finished work is kept.
+    """
+    if workers == 1:
+        with _Bars(configs) as bars:
+            _train_pending(configs, prepared, places, device, bars.epoch)
+        return
+    context = multiprocessing.get_context("spawn")
+    messages = context.Queue()
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    arguments = (configs, clipset, places, device, threads, messages)
+    processes = [
+        context.Process(target=_worker, args=(*arguments, n), daemon=True) for n in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        with _Bars(configs) as bars:
+            working = set(range(workers))
+            while working:
+                try:
+                    kind, *content = messages.get(timeout=1.0)
+                except queue.Empty:
+                    dead = [n for n in working if processes[n].exitcode not in (None, 0)]
+                    if dead and messages.empty():
+                        raise UserError(
+                            "a training process was killed (out of memory?); finished epochs are "
+                            "kept: run the same command again, with --workers 1"
+                        ) from None
+                    continue
+                if kind == "epoch":
+                    bars.epoch(*content)
+                elif kind == "error":
+                    raise UserError(content[0])
+                elif kind == "crash":
+                    raise RuntimeError(f"a training process failed:\n{content[0]}")
+                else:
+                    working.discard(content[0])
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+def _worker(
+    configs: list[RunConfig],
+    clipset: ClipSet,
+    places: Places,
+    device: str,
+    threads: int,
+    messages: Any,
+    number: int,
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    torch.set_num_threads(threads)
+    parent = os.getppid()
+
+    def epoch(config: RunConfig, done: int, record: dict[str, float]) -> None:
+        if os.getppid() != parent:
+            sys.exit(1)  # nobody is listening any more; the checkpoint is written
+        messages.put(("epoch", config, done, record))
+
+    try:
+        prepared = preprocess(clipset, configs[0].preprocess, places.cache, progress=False)
+        # Each worker starts at another run, so that they rarely want the same one.
+        order = configs[number:] + configs[:number]
+        _train_pending(order, prepared, places, device, epoch)
+        messages.put(("done", number))
+    except UserError as error:
+        messages.put(("error", str(error)))
+    except Exception:
+        import traceback
+
+        messages.put(("crash", traceback.format_exc()))
+
+
+def _train_pending(
+    configs: list[RunConfig],
+    prepared: Prepared,
+    places: Places,
+    device: str,
+    epoch: Callable[[RunConfig, int, dict[str, float]], None],
+) -> None:
+    """Train what is neither finished nor claimed, until everything is finished."""
+    while True:
+        pending = [c for c in configs if finished_run(places.results, c) is None]
+        if not pending:
+            return
+        trained = False
+        for config in pending:
+            with claim(run_directory(places.results, config)) as mine:
+                if not mine or finished_run(places.results, config) is not None:
+                    continue
+                train_run(
+                    config,
+                    prepared.clipset,
+                    prepared.clips,
+                    places.results,
+                    device=device,
+                    progress=lambda done, _, record, config=config: epoch(config, done, record),
+                )
+                trained = True
+        if not trained:
+            return  # the rest is claimed by a process that will finish it
+
+
+class _Bars:
+    """One tqdm bar a run, opened when its first epoch is reported."""
+
+    def __init__(self, configs: list[RunConfig]) -> None:
+        self._place = {config: i for i, config in enumerate(configs)}
+        self._bars: dict[RunConfig, tqdm] = {}
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def epoch(self, config: RunConfig, done: int, record: dict[str, float]) -> None:
+        if config not in self._bars:
+            self._bars[config] = tqdm(
+                total=config.optim.epochs,
+                initial=done - 1,
+                desc=f"{config.loss.method} fold {config.fold} seed {config.seed}",
+                unit="epoch",
+                position=self._place[config],
+            )
+        bar = self._bars[config]
+        bar.update(done - bar.n)
+        bar.set_postfix(
+            {
+                "CE": f"{record['ce']:.3f}",
+                "train": f"{100 * record['train_war']:.0f}%",
+                "ratio": f"{record['ratio']:.2f}",
+            }
+        )
+
+    def __exit__(self, *_: object) -> None:
+        for bar in self._bars.values():
+            bar.close()
+
+
+def render(
+    configs: list[RunConfig],
+    places: Places,
+    *,
+    command: str,
+    say: Callable[[str], None] = print,
+) -> list[Path]:
+    """Write the table and the figures from finished runs; return their paths."""
+    table = build_table(places.results, configs)
+    text = markdown(table)
+    written = []
+    for name, content in (("table.md", text), ("table.csv", to_csv(table))):
+        with atomic_write(places.results / name) as file:
+            file.write(content.encode())
+        written.append(places.results / name)
+    say("")
+    say(text)
+    pair = _first_pair(configs, places.results)
+    if pair is not None:
+        written += _draw(pair, places, command)
+    for path in written:
+        say(f"  {path}")
+    return written
+
+
+def _first_pair(configs: list[RunConfig], results: Path) -> tuple[RunConfig, RunConfig] | None:
+    """Return softmax-only and the first EC-STFL run of the same fold and seed, both finished."""
+    for config in configs:
+        if config.loss.method != "softmax":
+            continue
+        for other in configs:
+            if other.loss.method == "softmax":
+                continue
+            if (other.fold, other.seed) != (config.fold, config.seed):
+                continue
+            if all(finished_run(results, c) is not None for c in (config, other)):
+                return config, other
+    return None
+
+
+def _draw(pair: tuple[RunConfig, RunConfig], places: Places, command: str) -> list[Path]:
+    from ecstfl import figures  # seaborn and UMAP cost seconds to import
+
+    runs = tuple(finished_run(places.results, config) for config in pair)
+    features = tuple(read_features(run_directory(places.results, config)) for config in pair)
+    drawings = {
+        "umap": lambda: figures.umap_pair(runs, features),
+        "confusion": lambda: figures.confusion_pair(runs),
+        "curves": lambda: figures.learning_curves(runs),
+    }
+    written = []
+    for name, draw in drawings.items():
+        path = places.figures / name
+        if not figures.up_to_date(path, runs):
+            figures.save_figure(draw(), path, runs, command)
+        written.append(path.with_suffix(".png"))
+    return written
+
+
+def _check_results(results: Path, config: RunConfig) -> None:
+    """Refuse a results folder that holds another data set's or profile's runs."""
+    import json
+
+    mine = {"data": config.data, "data_hash": config.data_hash, "profile": config.profile}
+    path = results / "plan.json"
+    if path.exists():
+        try:
+            theirs = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError):
+            theirs = {}
+        if theirs != mine:
+            raise UserError(
+                f"{results} holds runs of the {theirs.get('profile', '?')} profile on "
+                f"{theirs.get('data', '?')} (another profile, data set or version of it): "
+                "choose another folder with --results"
+            )
+    else:
+        write_json(path, mine)
+
+
+def _preprocess_summary(prepared: Prepared, seconds: float) -> str:
+    kept, dropped = len(prepared.clipset), len(prepared.report["dropped"])
+    text = f"  {kept} clips ready, {dropped} left out ({seconds:.0f} s)"
+    for entry in prepared.report["dropped"][:3]:
+        text += f"\n    left out: {entry['id']}: {entry['reason']}"
+    return text
+
+
+def load_config(run: dict[str, Any]) -> RunConfig:
+    """Rebuild the configuration of a finished run."""
+    return from_dict(RunConfig, run["config"])

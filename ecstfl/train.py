@@ -1,0 +1,387 @@
+"""Joint training of a backbone with cross-entropy and EC-STFL (claim 4): a plain loop.
+
+One call trains one :class:`~ecstfl.config.RunConfig` to its last epoch and writes its run
+directory. No choice is ever made by looking at the test fold: the number of epochs is fixed,
+and the last epoch is the result. The test fold is scored during training only to *draw* curves.
+
+A run can be killed at any moment. Every epoch draws its order, augmentation and dropout from
+generators seeded with (seed, epoch), so that a resumed run continues exactly as an
+uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pickle
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
+
+from ecstfl.augment import test_view, training_view
+from ecstfl.c3d import C3D
+from ecstfl.clipset import ClipSet
+from ecstfl.config import BackboneConfig, OptimConfig, RunConfig, canonical_json
+from ecstfl.errors import UserError
+from ecstfl.features import cluster_measures
+from ecstfl.labels import CLASSES, N_CLASSES
+from ecstfl.loss import JointLoss
+from ecstfl.metrics import confusion_matrix, recalls, uar, war
+from ecstfl.runs import (
+    SCHEMA,
+    atomic_write,
+    move_aside,
+    provenance,
+    run_directory,
+    write_features,
+    write_json,
+)
+from ecstfl.sampler import MPerClassSampler, PlainSampler
+from ecstfl.tap import Tap
+
+MODEL_FORMAT = "ecstfl-1"
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Called after each epoch with (epochs done, epochs in all, the epoch's record)."""
+
+
+def build_backbone(config: BackboneConfig, frames: int, size: int) -> nn.Module:
+    """Build an untrained network for clips (n, 3, frames, size, size)."""
+    return C3D(
+        N_CLASSES,
+        width=config.width,
+        fc=config.fc,
+        frames=frames,
+        size=size,
+        dropout=config.dropout,
+        batch_norm=config.batch_norm,
+    )
+
+
+def split_clips(clipset: ClipSet, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return (train, held-out) indices into ``clipset``, both (k,) int64.
+
+    With ``evaluate="validation"`` the fold after the test fold is held out and the test fold
+    is in neither part.
+
+    Raises:
+        UserError: no such fold, a group on both sides, or a part that is empty.
+    """
+    clipset.split(config.fold)  # checks the fold and its groups
+    folds = np.array([-1 if clip.fold is None else clip.fold for clip in clipset])
+    held_out, train = folds == config.fold, folds != config.fold
+    if config.evaluate == "validation":
+        if len(clipset.folds) < 3:
+            raise UserError("validation needs at least three folds: one to test, one to validate")
+        following = clipset.folds[(clipset.folds.index(config.fold) + 1) % len(clipset.folds)]
+        clipset.subset(~held_out).split(following)
+        held_out, train = folds == following, train & (folds != following)
+    if not held_out.any() or not train.any():
+        raise UserError(f"fold {config.fold} leaves no clips to train on or to score")
+    return np.flatnonzero(train), np.flatnonzero(held_out)
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """One cycle: up from peak/25 over the first 30 % of steps, then down a cosine to ~0."""
+    rise = max(1, round(0.3 * steps))
+    if step < rise:
+        low = peak / 25
+        return low + (peak - low) * (1 - math.cos(math.pi * step / rise)) / 2
+    return peak * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))) / 2
+
+
+def batches(labels: np.ndarray, config: OptimConfig, seed: int, epoch: int) -> list[list[int]]:
+    """Return the batches of one epoch as lists of indices; a batch of one clip is left out."""
+    if config.per_class:
+        sampler = MPerClassSampler(labels, m=config.per_class, batch_size=config.batch, seed=seed)
+    else:
+        sampler = PlainSampler(len(labels), config.batch, seed)
+    sampler.set_epoch(epoch)
+    return [batch for batch in sampler if len(batch) >= 2]  # BatchNorm has no variance for one
+
+
+def score(
+    model: nn.Module, tap: str, clips: Tensor, config: RunConfig, batch: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (logits (n, classes), embeddings (n, d)), float32, of stored clips (n, T, H, W, 3)."""
+    model.eval()
+    logits, embeddings = [], []
+    with torch.inference_mode(), Tap(model, tap) as tapped:
+        for start in range(0, len(clips), batch):
+            view = test_view(clips[start : start + batch], config.augment)
+            out, embedding = tapped(view)
+            logits.append(out.float().cpu())
+            embeddings.append(embedding.float().cpu())
+    return torch.cat(logits).numpy(), torch.cat(embeddings).numpy()
+
+
+def train_run(
+    config: RunConfig,
+    clipset: ClipSet,
+    clips: np.ndarray,
+    results: Path,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    score_every: int = 5,
+) -> dict[str, Any]:
+    """Train one run to its end, resuming from its checkpoint when there is one.
+
+    Args:
+        config: the run.
+        clipset: n labelled clips with folds and groups.
+        clips: (n, T, H, W, 3) uint8, the preprocessed frames in the order of ``clipset``.
+        results: the run directory is made below it.
+        device: ``cpu`` or ``cuda``.
+        progress: called after each epoch.
+        score_every: epochs between scorings of the held-out fold (for curves only).
+
+    Returns:
+        The content of ``run.json``.
+
+    Raises:
+        UserError: the loss became NaN or infinite, memory ran out, or nothing can be written.
+    """
+    directory = run_directory(results, config)
+    started = time.perf_counter()
+    optim = config.optim
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(device == "cpu")
+    try:
+        model, optimizer, history, seconds = _start_or_resume(config, directory, device)
+        joint = JointLoss(weight=config.loss.weight, form=config.loss.form)
+
+        train, held_out = split_clips(clipset, config)
+        labels = clipset.labels
+        train_clips = torch.from_numpy(np.ascontiguousarray(clips[train])).to(device)
+        test_clips = torch.from_numpy(np.ascontiguousarray(clips[held_out])).to(device)
+        train_labels = torch.from_numpy(labels[train]).to(device)
+
+        steps_an_epoch = len(batches(labels[train], optim, config.seed, 0))
+        steps = optim.epochs * steps_an_epoch
+        for epoch in range(len(history), optim.epochs):
+            record = _train_epoch(
+                model,
+                joint,
+                optimizer,
+                train_clips,
+                train_labels,
+                labels[train],
+                config,
+                epoch,
+                steps,
+                steps_an_epoch,
+            )
+            if (epoch + 1) % score_every == 0 or epoch + 1 == optim.epochs:
+                logits, _ = score(model, config.backbone.tap, test_clips, config)
+                confusion = confusion_matrix(labels[held_out], logits.argmax(1))
+                record |= {"held_out_uar": uar(confusion), "held_out_war": war(confusion)}
+            history.append(record)
+            _save_checkpoint(
+                directory, model, optimizer, history, seconds + time.perf_counter() - started
+            )
+            if progress is not None:
+                progress(epoch + 1, optim.epochs, record)
+        return _finish(
+            config,
+            clipset,
+            model,
+            test_clips,
+            train,
+            held_out,
+            history,
+            seconds + time.perf_counter() - started,
+            results,
+            device,
+        )
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise UserError(
+            f"{config.name}: out of memory at batch {optim.batch}; try batch {optim.batch // 2}, "
+            "a smaller width, or fewer frames"
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def _train_epoch(
+    model: nn.Module,
+    joint: JointLoss,
+    optimizer: torch.optim.Optimizer,
+    clips: Tensor,
+    labels: Tensor,
+    host_labels: np.ndarray,
+    config: RunConfig,
+    epoch: int,
+    steps: int,
+    steps_an_epoch: int,
+) -> dict[str, float]:
+    model.train()
+    draws = torch.Generator().manual_seed(_mix(config.seed, epoch, 1))
+    torch.manual_seed(_mix(config.seed, epoch, 2))  # dropout
+    sums: dict[str, float] = {}
+    right = seen = 0
+    joint.reset_counts()
+    with Tap(model, config.backbone.tap) as tapped:
+        for number, index in enumerate(batches(host_labels, config.optim, config.seed, epoch)):
+            step = epoch * steps_an_epoch + number
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, steps, config.optim.lr)
+            chosen = torch.tensor(index, device=clips.device)
+            view = training_view(clips[chosen], config.augment, draws)
+            logits, embeddings = tapped(view)
+            if not (torch.isfinite(logits).all() and torch.isfinite(embeddings).all()):
+                raise _diverged(config, epoch, number)
+            total, parts = joint(logits, embeddings, labels[chosen])
+            if not torch.isfinite(total):
+                raise _diverged(config, epoch, number)
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            optimizer.step()
+            size = len(index)
+            for name, value in {"loss": total.detach(), **parts}.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * size
+            right += int((logits.detach().argmax(1) == labels[chosen]).sum())
+            seen += size
+    record = {name: value / seen for name, value in sums.items()}
+    return record | {
+        "epoch": epoch + 1,
+        "train_war": right / seen,
+        "one_class_batches": joint.counts()["one_class"],
+    }
+
+
+def _diverged(config: RunConfig, epoch: int, step: int) -> UserError:
+    return UserError(
+        f"{config.name}: the loss became NaN or infinite at epoch {epoch + 1}, step {step + 1}; "
+        f"the checkpoint of epoch {epoch} is kept; try a lower lr or a lower weight"
+    )
+
+
+def _weight_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Decay kernels and matrices; biases and BatchNorm's scales have nothing to shrink to."""
+    kernels = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _mix(seed: int, epoch: int, stream: int) -> int:
+    """Derive an independent 63-bit seed."""
+    return int(np.random.SeedSequence([seed, epoch, stream]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _save_checkpoint(
+    directory: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    history: list[dict[str, float]],
+    seconds: float,
+) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": history,
+        "seconds": seconds,
+    }
+    with atomic_write(directory / "checkpoint.pt") as file:
+        torch.save(state, file)
+
+
+def _start_or_resume(
+    config: RunConfig, directory: Path, device: str
+) -> tuple[nn.Module, torch.optim.Optimizer, list[dict[str, float]], float]:
+    """Return (model, optimiser, history, seconds spent): new, or as the checkpoint left them."""
+
+    def new() -> tuple[nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(config.seed)
+        model = build_backbone(config.backbone, config.augment.frames, config.augment.size)
+        model = model.to(device, memory_format=torch.channels_last_3d)
+        groups = _weight_groups(model, config.optim.weight_decay)
+        return model, torch.optim.AdamW(groups, lr=config.optim.lr)
+
+    model, optimizer = new()
+    path = directory / "checkpoint.pt"
+    if not path.exists():
+        return model, optimizer, [], 0.0
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return model, optimizer, list(state["history"]), float(state["seconds"])
+    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, pickle.PickleError):
+        kept = move_aside(path)
+        warnings.warn(
+            f"{path} was broken; it is kept as {kept.name} and the run starts anew", stacklevel=2
+        )
+        model, optimizer = new()
+        return model, optimizer, [], 0.0
+
+
+def _finish(
+    config: RunConfig,
+    clipset: ClipSet,
+    model: nn.Module,
+    test_clips: Tensor,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    history: list[dict[str, float]],
+    seconds: float,
+    results: Path,
+    device: str,
+) -> dict[str, Any]:
+    directory = run_directory(results, config)
+    logits, embeddings = score(model, config.backbone.tap, test_clips, config)
+    labels = clipset.labels[held_out]
+    predictions = logits.argmax(1)
+    confusion = confusion_matrix(labels, predictions)
+    measures = cluster_measures(embeddings, labels, k=min(10, len(labels) - 1))
+    write_features(
+        directory,
+        ids=np.array(clipset.ids)[held_out],
+        labels=labels.astype(np.int8),
+        groups=clipset.groups[held_out],
+        predictions=predictions.astype(np.int8),
+        logits=logits,
+        embeddings=embeddings,
+    )
+    save_model(directory / "model.safetensors", model, config)
+    run = {
+        "schema": SCHEMA,
+        "name": config.name,
+        "config": dataclasses.asdict(config),
+        "config_hash": config.hash,
+        "synthetic": config.synthetic,
+        "classes": list(CLASSES),
+        "n_train": len(train),
+        "n_held_out": len(held_out),
+        "confusion": confusion.tolist(),
+        "recalls": recalls(confusion).tolist(),
+        "uar": uar(confusion),
+        "war": war(confusion),
+        "clusters": measures.as_dict(),
+        "history": history,
+        "seconds": round(seconds, 1),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "provenance": provenance(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    write_json(directory / "run.json", run)
+    (directory / "checkpoint.pt").unlink(missing_ok=True)
+    return run
+
+
+def save_model(path: Path, model: nn.Module, config: RunConfig) -> None:
+    """Write weights and configuration as safetensors (nothing in it is ever executed)."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    header = {"format": MODEL_FORMAT, "config": canonical_json(dataclasses.asdict(config))}
+    header["classes"] = json.dumps(CLASSES)
+    with atomic_write(path) as file:
+        file.write(safetensors_bytes(tensors, metadata=header))
