@@ -23,7 +23,7 @@ import importlib.util
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -53,6 +53,9 @@ SFD_URL: Final = "https://www.adrianbulat.com/downloads/python-fan/s3fd-619a3168
 
 MIN_SIDE: Final = 8
 """Frames with a shorter side than this (pixels) hold no face that could be found."""
+
+SAME_FACE: Final = 0.2
+"""Boxes of two frames that overlap (IoU) by more than this show the same face."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,8 @@ class RetinaFace:
         nms_threshold: overlap above which the weaker of two boxes is dropped.
         pad_retry: when nothing is found, look again with the frame padded by half on each
             side (a face that fills the frame has no context otherwise).
+        near_side: longer side of the input when only the surroundings of the last face are
+            looked at (:meth:`detect_in`).
 
     Raises:
         UserError: weights missing or changed, onnxruntime missing.
@@ -198,9 +203,10 @@ class RetinaFace:
         threshold: float = 0.7,
         nms_threshold: float = 0.4,
         pad_retry: bool = True,
+        near_side: int = 160,
     ) -> None:
         self.side, self.threshold, self.nms_threshold = side, threshold, nms_threshold
-        self.pad_retry = pad_retry
+        self.pad_retry, self.near_side = pad_retry, near_side
         weights = retinaface_weights()
         try:
             import onnxruntime
@@ -218,28 +224,59 @@ class RetinaFace:
         height, width = rgb.shape[:2]
         if min(height, width) < MIN_SIDE:
             return []
-        for padding in (0.0, 0.5) if self.pad_retry else (0.0,):
-            scale = min(1.0, self.side / (max(height, width) * (1 + 2 * padding)))
-            new = max(1, round(width * scale)), max(1, round(height * scale))
-            image = rgb
-            if new != (width, height):
-                image = cv2.resize(rgb, new, interpolation=cv2.INTER_AREA)
-            border = round(max(new) * padding)
-            if border:
-                grey = (127, 127, 127)
-                around = (border, border, border, border)
-                image = cv2.copyMakeBorder(image, *around, cv2.BORDER_CONSTANT, value=grey)
-            boxes, scores, points = self._run(image)
-            if len(scores):
-                # resize maps pixel areas, so whole coordinates (pixel centres) move by halves
-                stretch = np.array([width / new[0], height / new[1]], np.float32)
-                boxes = (boxes.reshape(-1, 2, 2) - border + 0.5) * stretch - 0.5
-                points = (points - border + 0.5) * stretch - 0.5
-                return [
-                    Detection(b.reshape(4), float(s), p, self.scheme, self.name)
-                    for b, s, p in zip(boxes, scores, points, strict=True)
-                ]
-        return []
+        found = self._detect(rgb, self.side, 0.0)
+        if not found and self.pad_retry:
+            # only large faces are missed for want of context, so half the side is enough
+            found = self._detect(rgb, min(self.side, max(160, self.side // 2)), 0.5)
+        return found
+
+    def detect_in(self, rgb: np.ndarray, window: np.ndarray) -> list[Detection]:
+        """Look only inside a window: about half the cost of a whole frame.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+            window: (4,) x1 y1 x2 y2, pixels; may leave the frame.
+
+        Returns:
+            The faces that lie wholly inside (the frame's own border may be crossed).
+        """
+        limit = np.array([rgb.shape[1], rgb.shape[0]])
+        low = np.clip(np.floor(window[:2]), 0, limit).astype(int)
+        high = np.clip(np.ceil(window[2:]), 0, limit).astype(int)
+        if min(high - low) < MIN_SIDE:
+            return []
+        offset = low.astype(np.float32)
+        inside_low = np.where(low > 0, low, -np.inf)
+        inside_high = np.where(high < limit, high, np.inf)
+        return [
+            replace(d, bbox=d.bbox + np.tile(offset, 2), landmarks=d.landmarks + offset)
+            for d in self._detect(rgb[low[1] : high[1], low[0] : high[0]], self.near_side, 0.0)
+            if (d.bbox[:2] + offset > inside_low).all()
+            and (d.bbox[2:] + offset < inside_high).all()
+        ]
+
+    def _detect(self, rgb: np.ndarray, side: int, padding: float) -> list[Detection]:
+        """Detections in the whole of ``rgb``, shrunk to ``side`` with its padding."""
+        height, width = rgb.shape[:2]
+        scale = min(1.0, side / (max(height, width) * (1 + 2 * padding)))
+        new = max(1, round(width * scale)), max(1, round(height * scale))
+        image = rgb
+        if new != (width, height):
+            image = cv2.resize(rgb, new, interpolation=cv2.INTER_AREA)
+        border = round(max(new) * padding)
+        if border:
+            around = (border, border, border, border)
+            grey = (127, 127, 127)
+            image = cv2.copyMakeBorder(image, *around, cv2.BORDER_CONSTANT, value=grey)
+        boxes, scores, points = self._run(image)
+        # resize maps pixel areas, so whole coordinates (pixel centres) move by halves
+        stretch = np.array([width / new[0], height / new[1]], np.float32)
+        boxes = (boxes.reshape(-1, 2, 2) - border + 0.5) * stretch - 0.5
+        points = (points - border + 0.5) * stretch - 0.5
+        return [
+            Detection(b.reshape(4), float(s), p, self.scheme, self.name)
+            for b, s, p in zip(boxes, scores, points, strict=True)
+        ]
 
     def _run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Boxes (n, 4), scores (n,), points (n, 5, 2), float32, pixels of ``image``."""
@@ -488,22 +525,53 @@ def choose(detections: Sequence[Detection], last: Detection | None) -> Detection
         return None
     if last is not None:
         shared = overlap(last.bbox, np.stack([d.bbox for d in detections]))
-        if shared.max() > 0.2:
+        if shared.max() > SAME_FACE:
             return detections[int(shared.argmax())]
     return max(detections, key=lambda d: d.area)
 
 
+def window_for(box: np.ndarray, window: np.ndarray | None = None) -> np.ndarray:
+    """Return the (4,) window to look for the face in next: about twice its size.
+
+    The window stays where it is while the face is well inside: the network samples on a grid,
+    and a window that moved with the face would add its own trembling to the landmarks.
+    """
+    side = max(float((box[2:] - box[:2]).max()), 24.0)
+    if window is not None:
+        room = 0.12 * (window[2] - window[0])
+        inside = (box[:2] > window[:2] + room).all() and (box[2:] < window[2:] - room).all()
+        if inside and 0.4 < side / (window[2] - window[0]) < 0.7:
+            return window
+    centre = (box[:2] + box[2:]) / 2
+    return np.concatenate([centre - side, centre + side])
+
+
 def track(
-    frames: Iterable[np.ndarray], backend: FaceBackend
+    frames: Iterable[np.ndarray], backend: FaceBackend, follow: bool = True
 ) -> Iterator[tuple[int, np.ndarray, Detection | None]]:
     """Yield (frame number, frame, face or None) with one face a frame.
 
     A face that leaves and comes back is followed again if it overlaps where it was last seen
     within the clip; after a cut between shots the largest face is taken.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB.
+        backend: finds the faces.
+        follow: let a backend that can (``detect_in``) look around the last face first; the
+            whole frame is searched when no face there overlaps the last one.
     """
+    look = getattr(backend, "detect_in", None) if follow else None
     last: Detection | None = None
+    window: np.ndarray | None = None
     for number, frame in enumerate(frames):
-        face = choose(backend.detect(frame), last)
+        face = None
+        if look is not None and last is not None and window is not None:
+            close = look(frame, window)
+            if close and overlap(last.bbox, np.stack([d.bbox for d in close])).max() > SAME_FACE:
+                face = choose(close, last)
+        if face is None:
+            face = choose(backend.detect(frame), last)
+            window = None
         if face is not None:
-            last = face
+            window, last = window_for(face.bbox, window), face
         yield number, frame, face
