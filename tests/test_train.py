@@ -1,0 +1,198 @@
+"""Training: it learns, it resumes exactly, it never looks at the test fold, it fails loudly."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from toy import toy_config, toy_data
+
+from ecstfl import train as training
+from ecstfl.config import OptimConfig
+from ecstfl.errors import UserError
+from ecstfl.recognizer import load_model
+from ecstfl.runs import read_features, run_directory
+from ecstfl.train import batches, learning_rate, split_clips, train_run
+
+VOLATILE = ("seconds", "finished", "provenance")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return toy_data()
+
+
+def stable(run):
+    return {k: v for k, v in run.items() if k not in VOLATILE}
+
+
+def test_it_learns_the_moving_spots(data, tmp_path):
+    clipset, clips = data
+    config = toy_config(clipset, epochs=40)
+    run = train_run(config, clipset, clips, tmp_path)
+    assert run["war"] > 0.8
+    assert run["clusters"]["within_between"] < 0.7
+    features = read_features(run_directory(tmp_path, config))
+    assert sorted(features["ids"]) == sorted(c.id for c in clipset if c.fold == 1)
+    assert np.trace(np.array(run["confusion"])) == round(run["war"] * 14)
+
+
+def test_the_weight_reaches_the_gradient(data, tmp_path):
+    clipset, clips = data
+    softmax = train_run(toy_config(clipset, method="softmax"), clipset, clips, tmp_path)
+    zero = train_run(toy_config(clipset, weight=0.0), clipset, clips, tmp_path)
+    joint = train_run(toy_config(clipset, weight=0.3), clipset, clips, tmp_path)
+    assert zero["history"] == softmax["history"]  # lambda 0 is softmax-only, to the last bit
+    assert joint["history"] != softmax["history"]
+    assert all(r["loss"] == pytest.approx(r["ce"]) for r in softmax["history"])
+    for record in joint["history"]:
+        assert record["loss"] == pytest.approx(record["ce"] + 0.3 * record["ec_stfl"], rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(data, tmp_path):
+    clipset, clips = data
+    config = toy_config(clipset)
+    first = train_run(config, clipset, clips, tmp_path / "a")
+    second = train_run(config, clipset, clips, tmp_path / "b")
+    assert stable(first) == stable(second)
+    other = train_run(dataclasses.replace(config, seed=1), clipset, clips, tmp_path / "c")
+    assert other["history"] != first["history"]
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+def test_a_killed_run_resumes_to_the_same_result(data, tmp_path, killed_after):
+    clipset, clips = data
+    config = toy_config(clipset)
+    whole = train_run(config, clipset, clips, tmp_path / "whole")
+
+    class Killed(BaseException):
+        pass
+
+    def kill(done, _epochs, _record):
+        if done == killed_after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_run(config, clipset, clips, tmp_path / "killed", progress=kill)
+    directory = run_directory(tmp_path / "killed", config)
+    assert (directory / "checkpoint.pt").exists()
+    assert not (directory / "run.json").exists()
+    epochs = []
+    resumed = train_run(
+        config, clipset, clips, tmp_path / "killed", progress=lambda n, *_: epochs.append(n)
+    )
+    assert epochs == list(range(killed_after + 1, 4))
+    assert stable(resumed) == stable(whole)
+    left, right = (read_features(run_directory(tmp_path / n, config)) for n in ("whole", "killed"))
+    np.testing.assert_array_equal(left["logits"], right["logits"])
+    assert not (directory / "checkpoint.pt").exists()
+
+
+def test_a_broken_checkpoint_is_moved_aside_and_the_run_redone(data, tmp_path):
+    clipset, clips = data
+    config = toy_config(clipset, epochs=1)
+    directory = run_directory(tmp_path, config)
+    directory.mkdir(parents=True)
+    (directory / "checkpoint.pt").write_bytes(b"garbage")
+    with pytest.warns(UserWarning, match=r"kept as checkpoint.pt.broken-1"):
+        run = train_run(config, clipset, clips, tmp_path)
+    assert len(run["history"]) == 1
+
+
+def test_a_checkpoint_is_never_unpickled(data, tmp_path):
+    """A pickle that would run code is refused and moved aside, not executed."""
+    clipset, clips = data
+    config = toy_config(clipset, epochs=1)
+    directory = run_directory(tmp_path, config)
+    directory.mkdir(parents=True)
+    torch.save({"model": _Bomb(tmp_path / "exploded")}, directory / "checkpoint.pt")
+    with pytest.warns(UserWarning, match="broken"):
+        train_run(config, clipset, clips, tmp_path)
+    assert not (tmp_path / "exploded").exists()
+
+
+class _Bomb:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_epoch(data, tmp_path, monkeypatch):
+    clipset, clips = data
+    config = toy_config(clipset)
+    view = training.training_view
+    calls = []
+
+    def poisoned(*arguments):
+        calls.append(1)
+        return view(*arguments) * (float("nan") if len(calls) == 6 else 1)
+
+    monkeypatch.setattr(training, "training_view", poisoned)  # step 2 of epoch 2
+    with pytest.raises(UserError, match="NaN or infinite at epoch 2, step 2; the checkpoint of ep"):
+        train_run(config, clipset, clips, tmp_path)
+    assert (run_directory(tmp_path, config) / "checkpoint.pt").exists()
+
+
+def test_test_clips_never_reach_training(data, tmp_path):
+    """Garbling the test fold changes its score and nothing of the trained network."""
+    clipset, clips = data
+    config = toy_config(clipset)
+    garbled = clips.copy()
+    garbled[[c.fold == 1 for c in clipset]] = 255
+    weights = []
+    for name, videos in (("clean", clips), ("garbled", garbled)):
+        train_run(config, clipset, videos, tmp_path / name)
+        path = run_directory(tmp_path / name, config) / "model.safetensors"
+        weights.append(load_model(path)[1].state_dict())
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+def test_validation_holds_the_next_fold_out_and_never_sees_the_test_fold(data):
+    clipset, _ = data
+    folds = np.array([c.fold for c in clipset])
+    for fold, following in ((1, 2), (5, 1)):
+        config = toy_config(clipset, fold=fold, evaluate="validation")
+        train, held_out = split_clips(clipset, config)
+        assert set(folds[held_out]) == {following}
+        assert set(folds[train]) == {1, 2, 3, 4, 5} - {fold, following}
+
+
+def test_batches_cover_an_epoch_once():
+    labels = np.arange(50) % 7
+    for epoch in range(3):
+        seen = [i for b in batches(labels, OptimConfig(batch=8), 0, epoch) for i in b]
+        assert sorted(seen) == list(range(50))
+    balanced = batches(labels, OptimConfig(batch=14, per_class=2), 0, 0)
+    assert all(np.bincount(labels[b], minlength=7).min() == 2 for b in balanced)
+
+
+def test_a_last_batch_of_one_clip_is_left_out():
+    sizes = [len(b) for b in batches(np.zeros(9, int), OptimConfig(batch=4), 0, 0)]
+    assert sizes == [4, 4]
+
+
+def test_learning_rate_is_one_cycle():
+    rates = [learning_rate(s, 100, 1.0) for s in range(100)]
+    assert rates[0] == pytest.approx(0.04)
+    assert max(rates) == 1.0
+    assert rates.index(1.0) == 30
+    assert rates[-1] < 0.01
+    assert rates[:31] == sorted(rates[:31])
+    assert rates[30:] == sorted(rates[30:], reverse=True)
+
+
+def test_run_json_holds_what_a_reader_needs(data, tmp_path):
+    clipset, clips = data
+    config = toy_config(clipset, epochs=1)
+    train_run(config, clipset, clips, tmp_path)
+    run = json.loads((run_directory(tmp_path, config) / "run.json").read_text())
+    assert run["config_hash"] == config.hash
+    assert run["synthetic"] is True
+    assert np.array(run["confusion"]).sum() == run["n_held_out"] == 14
+    assert run["n_train"] == 56
+    for key in ("commit", "packages", "processor", "ecstfl"):
+        assert key in run["provenance"]
+    assert run["history"][0]["one_class_batches"] == 0
