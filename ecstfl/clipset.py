@@ -47,12 +47,15 @@ class ClipSet:
         clips: the clips; ids are unique.
         synthetic: True when the frames are rendered; every table and figure then says so.
         notes: sentences that belong beside any result (what is missing, what differs).
+        aligned: True when the frames are cropped, aligned faces already; looking for faces in
+            them again is not needed (``PreprocessConfig(alignment="none")``).
     """
 
     name: str
     clips: tuple[Clip, ...]
     synthetic: bool = False
     notes: tuple[str, ...] = ()
+    aligned: bool = False
 
     def __post_init__(self) -> None:
         seen: set[str] = set()

@@ -18,14 +18,15 @@ from ecstfl.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
 from ecstfl.labels import label_index
 from ecstfl.survey import (
-    VIDEO_SUFFIXES,
     Finding,
     Survey,
     existing_folder,
     few,
     opened,
+    too_few_folds,
     unfinished,
 )
+from ecstfl.video import VIDEO_SUFFIXES
 
 EMOTIONS: Final = {
     "ANG": "Angry",
@@ -148,9 +149,11 @@ def survey_cremad(root: Path | str) -> Survey:
         "CREMA-D: acted speech; no Surprise, six of the seven classes; folds "
         f"are actor-disjoint ({len(here)} of {ACTORS} actors).",
     )
+    clipset = ClipSet("crema-d", clips, notes=notes)
+    cure = "get actors of several folds, for example --actors 1001-1005"
     return Survey(
-        ClipSet("crema-d", clips, notes=notes),
-        tuple(findings),
+        clipset,
+        (*findings, *too_few_folds(clipset, cure)),
         layout=f"{len(takes)} takes of {len(here)} actors below {top}",
     )
 

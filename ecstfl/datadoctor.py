@@ -9,8 +9,10 @@ Duplicates across folds are leakage and are told apart from those within one.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -27,7 +29,8 @@ from tqdm import tqdm
 from ecstfl.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, N_CLASSES
-from ecstfl.survey import IMAGE_SUFFIXES, Finding, Survey, few, leaking_groups
+from ecstfl.survey import Finding, Survey, few, leaking_groups
+from ecstfl.video import frame_files
 
 SHORT: Final = 16
 """Frames below which a clip is called short: it has fewer than a prepared clip."""
@@ -50,6 +53,7 @@ class Probe:
         picture_hash: of all decoded luma planes; '' when nothing was decoded.
         problem: why the clip cannot be read, or ''.
         gaps: frame numbers absent between the first and the last of an image folder.
+        claimed: frames the video's header promises, 0 when it does not say.
     """
 
     id: str
@@ -61,6 +65,7 @@ class Probe:
     picture_hash: str = ""
     problem: str = ""
     gaps: tuple[int, ...] = ()
+    claimed: int = 0
 
 
 @dataclass(frozen=True)
@@ -205,8 +210,8 @@ def report_json(report: Report) -> dict[str, Any]:
     }
 
 
-def report_text(report: Report, most: int = 8) -> str:
-    """Return the report as a table to read."""
+def report_text(report: Report) -> str:
+    """Return the report as a table to read; long lists are cut, :func:`report_json` has all."""
     clipset = report.survey.clipset
     lines = [f"Data set {clipset.name}" + (f" in {report.root}" if report.root else "")]
     if report.survey.layout:
@@ -220,12 +225,11 @@ def report_text(report: Report, most: int = 8) -> str:
             f"Frames per clip: {min(frames, default=0)} to {max(frames, default=0)}{middle}",
             *_bars(report.histogram),
             "",
-            f"On disk: {sum(p.bytes for p in report.probes) / 1e9:.3f} GB in {len(frames)} "
-            "readable clips",
+            f"On disk: {_bytes(sum(p.bytes for p in report.probes))} in {len(report.probes)} clips",
         ]
     lines.append(
-        f"Prepared clips (16 frames) will take {_disk(len(clipset), 64) / 1e9:.3f} GB at 64 "
-        f"pixels, {_disk(len(clipset), 112) / 1e9:.3f} GB at 112"
+        f"Prepared clips (16 frames) will take {_bytes(_disk(len(clipset), 64))} at 64 pixels, "
+        f"{_bytes(_disk(len(clipset), 112))} at 112"
     )
     expected = _expected(report)
     if expected is not None and report.seconds_per_frame is not None:
@@ -240,8 +244,6 @@ def report_text(report: Report, most: int = 8) -> str:
         lines.append("Nothing is wrong.")
     for finding in report.findings:
         lines.append(f"[{finding.severity}] {finding.kind}: {finding.message}")
-        if len(finding.items) > 1:
-            lines.append(f"    {few(finding.items, most)}")
     counted = Counter(f.severity for f in report.findings)
     lines.append("")
     lines.append(
@@ -275,12 +277,13 @@ def _probe_video(clip: Clip) -> Probe:
         while block := file.read(1 << 20):
             digest.update(block)
     pictures = hashlib.sha256()
-    frames = width = height = 0
+    frames = width = height = claimed = 0
     problem = ""
     try:
         with av.open(str(clip.source)) as container:
             if not container.streams.video:
                 raise ValueError("no video in this file")
+            claimed = container.streams.video[0].frames
             for frame in container.decode(video=0):
                 plane = frame.planes[0]  # luma: what a change of container leaves as it is
                 rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
@@ -302,41 +305,40 @@ def _probe_video(clip: Clip) -> Probe:
         digest.hexdigest(),
         "" if problem else pictures.hexdigest(),
         problem,
+        claimed=claimed,
     )
 
 
 def _probe_images(clip: Clip) -> Probe:
-    numbered = []
-    for path in clip.source.iterdir():
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            digits = "".join(c if c.isdigit() else " " for c in path.stem).split()
-            numbered.append((int(digits[-1]) if digits else -1, path.name, path))
-    numbered.sort()
+    try:
+        files = frame_files(clip.source)
+    except UserError:
+        files = []
     digest = hashlib.sha256()
     size, problem = 0, ""
     first = None
-    for _, name, path in numbered:
+    for path in files:
         data = path.read_bytes()
         size += len(data)
         digest.update(data)
         if not problem and not _whole_image(data):
-            problem = f"{name} is not a whole image"
+            problem = f"{path.name} is not a whole image"
         if first is None:
             first = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
             if first is None and not problem:
-                problem = f"{name} cannot be decoded"
-    if not numbered:
+                problem = f"{path.name} cannot be decoded"
+    if not files:
         problem = "the folder holds no images"
     height, width = first.shape[:2] if first is not None else (0, 0)
-    numbers = [number for number, _, _ in numbered if number >= 0]
+    numbers = [int(n[-1]) for n in (re.findall(r"\d+", p.stem) for p in files) if n]
     gaps = sorted(set(range(min(numbers), max(numbers) + 1)) - set(numbers)) if numbers else []
     return Probe(
         clip.id,
-        len(numbered),
+        len(files),
         width,
         height,
         size,
-        digest.hexdigest() if numbered else "",
+        digest.hexdigest() if files else "",
         "",
         problem,
         tuple(gaps),
@@ -349,7 +351,9 @@ def _whole_image(data: bytes) -> bool:
         return b"\xff\xd9" in data[-64:]
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         return b"IEND" in data[-64:]
-    return data[:2] == b"BM" or data[:4] == b"RIFF"
+    return (
+        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None if data else False
+    )
 
 
 def _content_findings(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding]:
@@ -362,6 +366,17 @@ def _content_findings(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding
                 "error",
                 f"{len(broken)} clip(s) cannot be read; first {broken[0].id}: {broken[0].problem}",
                 tuple(p.id for p in broken),
+            )
+        )
+    cut = [p for p in probes if not p.problem and p.frames < p.claimed]
+    if cut:
+        findings.append(
+            Finding(
+                "cut-off",
+                "warning",
+                f"{len(cut)} clip(s) hold fewer frames than their header says; first "
+                f"{cut[0].id}: {cut[0].frames} of {cut[0].claimed}",
+                tuple(p.id for p in cut),
             )
         )
     short = [p for p in probes if not p.problem and p.frames < SHORT]
@@ -448,7 +463,7 @@ def _histogram(frames: Sequence[int]) -> tuple[tuple[str, int], ...]:
         return ()
     edges = np.array([*EDGES, np.iinfo(np.int64).max])
     counts = np.histogram(np.asarray(frames), bins=edges)[0]
-    names = [f"{a}-{b - 1}" for a, b in zip(EDGES, EDGES[1:], strict=False)] + [f"{EDGES[-1]}+"]
+    names = [f"{a}-{b - 1}" for a, b in itertools.pairwise(EDGES)] + [f"{EDGES[-1]}+"]
     return tuple((name, int(n)) for name, n in zip(names, counts, strict=True))
 
 
@@ -483,6 +498,10 @@ def _bars(histogram: Sequence[tuple[str, int]], width: int = 40) -> list[str]:
 
 def _disk(clips: int, size: int) -> int:
     return clips * 16 * size * size * 3
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
 
 
 def _expected(report: Report) -> float | None:

@@ -32,14 +32,13 @@ from ecstfl.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, DFEW_COUNTS, N_CLASSES
 from ecstfl.survey import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
     Finding,
     Survey,
     existing_folder,
     few,
     opened,
 )
+from ecstfl.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 Version = Literal["clip_224x224_16f", "clip_224x224", "original"]
 
@@ -163,7 +162,7 @@ def survey_dfew(root: Path | str, version: Version | None = None) -> Survey:
     _check_votes(top, labels, findings)
     notes = (f"DFEW read from {chosen}, {len(clips)} single-labelled clips, official folds.",)
     return Survey(
-        ClipSet("dfew", tuple(clips), notes=notes),
+        ClipSet("dfew", tuple(clips), notes=notes, aligned=chosen != "original"),
         tuple(findings),
         layout=layout,
         published_classes=DFEW_COUNTS,

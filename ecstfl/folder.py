@@ -34,8 +34,6 @@ from ecstfl.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, N_CLASSES, label_index
 from ecstfl.survey import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
     Finding,
     Survey,
     existing_folder,
@@ -43,6 +41,7 @@ from ecstfl.survey import (
     leaking_groups,
     opened,
 )
+from ecstfl.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 SYNONYMS: Final = {
     "happiness": "Happy",

@@ -29,14 +29,15 @@ from ecstfl.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
 from ecstfl.labels import N_CLASSES, label_index
 from ecstfl.survey import (
-    VIDEO_SUFFIXES,
     Finding,
     Survey,
     existing_folder,
     few,
     opened,
+    too_few_folds,
     unfinished,
 )
+from ecstfl.video import VIDEO_SUFFIXES
 
 EMOTIONS: Final = {
     "01": "Neutral",
@@ -163,9 +164,11 @@ def survey_ravdess(root: Path | str) -> Survey:
     if not lost and not gone and found != CLASS_COUNTS:
         text = f"clips per class {found} differ from the published {CLASS_COUNTS}"
         findings.append(Finding("class-counts", "warning", text))
+    clipset = ClipSet("ravdess", clips, notes=tuple(notes))
+    cure = "get actors of several folds, for example --actors 1-4"
     return Survey(
-        ClipSet("ravdess", clips, notes=tuple(notes)),
-        tuple(findings),
+        clipset,
+        (*findings, *too_few_folds(clipset, cure)),
         layout=f"{len(takes)} speech takes of {len(actors)} actors below {top}",
         published_classes=CLASS_COUNTS,
     )

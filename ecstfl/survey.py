@@ -14,9 +14,6 @@ from typing import Literal
 from ecstfl.clipset import ClipSet
 from ecstfl.errors import UserError
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".flv", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg"})
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-
 Severity = Literal["error", "warning", "info"]
 
 
@@ -131,6 +128,17 @@ def leaking_groups(clipset: ClipSet) -> tuple[Finding, ...]:
         f"{few(leaking)}; training and test would share them, results would be inflated"
     )
     return (Finding("group-across-folds", "error", text, leaking),)
+
+
+def too_few_folds(clipset: ClipSet, cure: str) -> tuple[Finding, ...]:
+    """Report a set whose clips are all in one fold: nothing would be left to train on."""
+    if len(clipset.folds) != 1:
+        return ()
+    text = (
+        f"data set {clipset.name}: all {len(clipset)} clips are in fold {clipset.folds[0]}, which "
+        f"leaves none to train on; {cure}"
+    )
+    return (Finding("one-fold", "error", text, (str(clipset.folds[0]),)),)
 
 
 def few(items: Iterable[str], most: int = 5) -> str:
