@@ -1,0 +1,54 @@
+import pytest
+from miniatures import make_cremad, make_dfew, make_folder, make_ravdess
+
+from ecstfl.errors import UserError
+from ecstfl.opendata import open_data, survey_data
+
+
+@pytest.fixture(scope="module")
+def minis(tmp_path_factory):
+    root = tmp_path_factory.mktemp("minis")
+    make_dfew(root / "dfew")
+    make_ravdess(root / "ravdess", actors=(1, 3), most=1)
+    make_cremad(root / "crema-d", actors=(1001, 1002), most=1)
+    make_folder(root / "own")
+    (root / "own.csv").write_text("path,label\nown/sad/ann/a.mp4,Sad\nown/fear/bob/a.mp4,Fear\n")
+    return root
+
+
+@pytest.mark.parametrize(("name", "n"), [("dfew", 35), ("ravdess", 14), ("crema-d", 12)])
+def test_by_name(minis, name, n):
+    clips = open_data(name, minis / name)
+    assert (clips.name, len(clips)) == (name, n)
+    assert survey_data(name, minis / name).clipset.ids == clips.ids
+
+
+def test_by_path(minis):
+    assert len(open_data(str(minis / "own"))) == 35
+    assert len(open_data("folder", minis / "own")) == 35
+    assert len(open_data(str(minis / "own.csv"))) == 2
+
+
+def test_allow_missing(minis, tmp_path):
+    root = make_dfew(tmp_path)
+    gone = root / "Clip" / "clip_224x224_16f" / "00001"
+    gone.rename(tmp_path / "gone")
+    with pytest.raises(UserError, match="00001"):
+        open_data("dfew", root)
+    assert len(open_data("dfew", root, allow_missing=True)) == 34
+
+
+@pytest.mark.parametrize("name", ["dfew", "ravdess", "crema-d"])
+def test_root_is_needed(name):
+    with pytest.raises(UserError, match="--root"):
+        open_data(name)
+
+
+@pytest.mark.parametrize("name", ["DFEW2", "", "nowhere/at/all"])
+def test_unknown_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if name == "":
+        name = "x.txt"
+        (tmp_path / name).write_text("")
+    with pytest.raises(UserError, match="unknown data"):
+        open_data(name)
