@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,16 @@ def run_doctor(args: argparse.Namespace) -> int:
 
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers {args.workers}: at least 1")
+    survey = survey_data(args.name, args.root)
     report = examine(
-        survey_data(args.name, args.root),
+        survey,
         args.root or args.name,
         quick=args.quick,
         workers=args.workers,
         progress=not args.quiet,
-        time_frames=None if args.no_timing else measure_preprocessing,
+        time_frames=None
+        if args.no_timing
+        else partial(measure_preprocessing, aligned=survey.clipset.aligned),
     )
     print(report_text(report))
     if args.json is not None:

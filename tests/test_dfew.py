@@ -122,6 +122,30 @@ def test_miniature_differs_from_the_published_counts_and_says_so(mini):
     assert any("published" in note for note in open_dfew(mini).notes)
 
 
+def test_the_published_protocol_has_no_findings(tmp_path):
+    """All 11,697 names with the published counts: 29 Disgust in each fold, and so on."""
+    per_fold = {fold: [] for fold in range(1, 6)}
+    number = 0
+    for label, count in enumerate(DFEW_COUNTS):
+        for fold in per_fold:
+            share = count // 5 + (fold <= count % 5)
+            per_fold[fold] += [(number + i + 1, label) for i in range(share)]
+            number += share
+    assert tuple(map(len, per_fold.values())) == FOLD_COUNTS
+    for fold, rows in per_fold.items():
+        others = [row for f in per_fold if f != fold for row in per_fold[f]]
+        write_split(set_csv(tmp_path, "train", fold), others)
+        write_split(set_csv(tmp_path, "test", fold), rows)
+    folder = tmp_path / "Clip" / "original"
+    folder.mkdir(parents=True)
+    for name in range(1, number + 1):
+        (folder / f"{name}.mp4").touch()
+    survey = survey_dfew(tmp_path)
+    assert survey.findings == ()
+    assert len(survey.clipset) == 11697
+    assert np.bincount(survey.clipset.split(5)[1].labels)[5] == 29
+
+
 # --- planted defects: each is found, named, and refused when results would be wrong -------------
 
 
