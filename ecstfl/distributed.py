@@ -50,7 +50,8 @@ class _Gather(torch.autograd.Function):
 def gather(x: Tensor) -> Tensor:
     """Rows of every rank, in the order of ranks, with gradients.
 
-    Ranks may hold different numbers of rows. Every rank must call it, forward and backward.
+    Ranks may hold different numbers of rows. Every rank must call it, forward and (where rows
+    need gradients) backward: a rank that leaves one out keeps the others waiting.
     Without a process group, or with one rank, ``x`` comes back as it is.
 
     Args:
@@ -78,7 +79,4 @@ def gather(x: Tensor) -> Tensor:
     if len({shape[1:] for shape in shapes}) > 1:
         raise ValueError(f"gather: expected equal trailing sizes on all ranks, got {shapes}")
     sizes = [int(shape[0]) for shape in shapes]
-    if x.is_floating_point() and torch.is_grad_enabled():
-        # every rank takes part going back, whether or not its own rows need a gradient
-        return _Gather.apply(x if x.requires_grad else x.detach(), sizes)
-    return _collect(x.detach(), sizes)
+    return _Gather.apply(x, sizes) if x.is_floating_point() else _collect(x, sizes)

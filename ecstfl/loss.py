@@ -52,10 +52,10 @@ PUBLISHED_NORM: Final = {"patent": 2.0, "paper": 2.0, "released": 1.0}
 RELEASED_EPS: Final = 1e-6
 """The constant in 1/(d_ij + eps) of the released form."""
 
-# Distances are built in blocks of at most this many entries (32 MB in float64), so that the
+# Distances are built in blocks of at most this many entries (8 MB in float64), so that the
 # temporary memory grows with n, not n^2. Up to KEEP samples the blocks are kept for the backward
 # pass (134 MB at most); above, they are computed again.
-_BLOCK_ENTRIES: Final = 2**22
+_BLOCK_ENTRIES: Final = 2**20
 _KEEP: Final = 4096
 
 # A squared distance below _TINY * (|x_i|^2 + |x_j|^2) is rounding, not distance: the points agree
@@ -181,6 +181,11 @@ def _blocks(n: int) -> list[slice]:
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
+def _class_sizes(labels: Tensor) -> Tensor:
+    """|N_i| for each i: (n,) int64, also by blocks."""
+    return torch.cat([(labels[rows, None] == labels).sum(1) for rows in _blocks(len(labels))])
+
+
 # --------------------------------------------------------------------------------------------
 # The forms: row sums a, b -> value and dL/dd_ij. Everything published differs only here.
 # --------------------------------------------------------------------------------------------
@@ -241,7 +246,7 @@ class _ECSTFL(torch.autograd.Function):
         n = len(x)
         products = _by_products(x, p)
         z = _prepare(x, p)
-        size = (labels[:, None] == labels).sum(dim=1).to(_wide(x))
+        size = _class_sizes(labels).to(_wide(x))
         kept, a, b, within, between = [], [], [], 0, 0
         for rows in _blocks(n):
             same = labels[rows, None] == labels
@@ -351,10 +356,9 @@ def _run(embeddings: Tensor, labels: Tensor, form: str, p: float) -> tuple[Tenso
         return _ECSTFL.apply(embeddings, labels, form, p)
 
 
-def _ratio(labels: Tensor, within: Tensor, between: Tensor) -> Tensor:
+def _ratio(size: Tensor, within: Tensor, between: Tensor) -> Tensor:
     """Mean distance within / between from sums over ordered pairs; 1 where undefined."""
-    n = len(labels)
-    same = (labels[:, None] == labels).sum()
+    n, same = len(size), size.sum()
     pairs_within, pairs_between = same - n, n * n - same
     defined = (pairs_within > 0) & (pairs_between > 0) & (between > 0)
     ratio = (within / pairs_within.clamp(min=1)) / torch.where(
@@ -385,7 +389,7 @@ def within_between_ratio(embeddings: Tensor, labels: Tensor, *, p: float = 2.0) 
     p = _check_form("patent", p)
     check_batch(embeddings, labels)
     _, _, within, between = _run(embeddings.detach(), labels, "patent", p)
-    return _ratio(labels, within, between)
+    return _ratio(_class_sizes(labels), within, between)
 
 
 @dataclass(frozen=True)
@@ -480,11 +484,11 @@ class ECSTFLLoss(nn.Module):
         if self.p != 2.0:
             _, _, within, between = _run(embeddings.detach(), labels, "patent", 2.0)
         with torch.no_grad():
-            size = (labels[:, None] == labels).sum(dim=1)
+            size = _class_sizes(labels)
             one_class = (size == len(labels)).all()
             new = [torch.ones_like(left_out), one_class, (size == 1).sum(), left_out]
             self._counts += torch.stack([value.to(self._counts) for value in new])
-            return loss, _ratio(labels, within, between)
+            return loss, _ratio(size, within, between)
 
     def counts(self) -> dict[str, int]:
         """Totals since the last reset.

@@ -72,12 +72,17 @@ class Tap(nn.Module):
         self.select = select
         self._seen: list[Tensor] = []
         module = _find(model, layer)
+        # bound methods, not lambdas: a deep copy of the tap then feeds itself
         if of == "output":
-            self._hook = module.register_forward_hook(lambda _m, _i, out: self._keep(out))
+            self._hook = module.register_forward_hook(self._after)
         else:
-            self._hook = module.register_forward_pre_hook(
-                lambda _m, args: self._keep(args[0] if args else None)
-            )
+            self._hook = module.register_forward_pre_hook(self._before)
+
+    def _after(self, _module: nn.Module, _args: tuple, output: Any) -> None:
+        self._keep(output)
+
+    def _before(self, _module: nn.Module, args: tuple) -> None:
+        self._keep(args[0] if args else None)
 
     def _keep(self, value: Any) -> None:
         if self.select is not None:
