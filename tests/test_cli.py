@@ -1,0 +1,151 @@
+"""The command line as its users meet it: help, doctor, one sentence for bad input."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ecstfl import cli
+
+COMMANDS = ("doctor", "data", "preprocess", "train", "reproduce", "predict")
+
+
+def run(*arguments):
+    """Return (exit code, stdout, stderr) of the command in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ecstfl.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def refused(capsys, *arguments):
+    """Return the one sentence that the command answers bad input with."""
+    code = cli.main([str(a) for a in arguments])
+    error = capsys.readouterr().err
+    assert code == 2, error
+    lines = error.strip().splitlines()
+    assert len(lines) == 1, error
+    assert lines[0].startswith("ecstfl: ")
+    assert "Traceback" not in error
+    return lines[0]
+
+
+def test_help_lists_every_command_without_importing_torch():
+    code = (
+        "import sys; from ecstfl import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules, 'help must be instant'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for command in COMMANDS:
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--help"])
+    assert stopped.value.code == 0
+    assert len(capsys.readouterr().out) > 200
+
+
+def test_doctor_is_content(tmp_path):
+    code, out, err = run("doctor", "--results", tmp_path / "r", "--cache", tmp_path / "c")
+    assert code == 0, out + err
+    assert "[ OK ] face detector" in out
+    assert "[ OK ] embedded clips" in out
+    assert "FAIL" not in out
+
+
+def test_doctor_names_what_is_missing_and_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ECSTFL_DATA", str(tmp_path / "nowhere"))
+    (tmp_path / "file").write_text("")
+    arguments = ["doctor", "--results", str(tmp_path / "file" / "r"), "--cache", str(tmp_path)]
+    assert cli.main(arguments) == 1
+    out = capsys.readouterr().out
+    assert "[FAIL] embedded clips" in out
+    assert "[FAIL] results folder" in out
+    assert out.count("-> ") >= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--profile", "fast"], "unknown profile 'fast': use one of smoke, quick, full, paper"),
+        (["--folds", "9"], "no fold 9; its folds: 1, 2, 3, 4, 5"),
+        (["--data", "nosuch"], "unknown data 'nosuch'"),
+        (["--data", "dfew"], "--root"),
+        (["--weight", "-1"], "must not be negative, got -1"),
+        (["--epochs", "0"], "epochs >= 1"),
+        (["--workers", "0"], "--workers must be at least 1"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+    ],
+)
+def test_bad_options_of_reproduce(arguments, sentence, tmp_path, capsys):
+    places = ["--results", tmp_path / "r", "--figures", tmp_path / "f", "--cache", tmp_path / "c"]
+    assert sentence in refused(capsys, "reproduce", *arguments, *places)
+
+
+def test_an_empty_folder_and_an_unknown_label(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused(capsys, "reproduce", "--data", tmp_path / "empty")
+    (tmp_path / "odd" / "Joyful").mkdir(parents=True)
+    (tmp_path / "odd" / "Joyful" / "a.mp4").write_bytes(b"0")
+    assert "Joyful" in refused(capsys, "reproduce", "--data", tmp_path / "odd")
+
+
+def test_no_write_permission_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    sentence = refused(
+        capsys, "reproduce", "--profile", "smoke", "--results", tmp_path / "file" / "r"
+    )
+    assert "cannot write" in sentence
+
+
+def test_results_of_another_profile_are_not_mixed(tmp_path, capsys):
+    (tmp_path / "plan.json").write_text('{"profile": "full", "data": "dfew"}')
+    sentence = refused(capsys, "reproduce", "--profile", "smoke", "--results", tmp_path)
+    assert "full profile on dfew" in sentence
+    assert "--results" in sentence
+
+
+def test_predict_without_a_model_or_with_a_foreign_one(tmp_path, capsys):
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"no video")
+    model = tmp_path / "m.safetensors"
+    assert "no model" in refused(capsys, "predict", video, "--model", model)
+    model.write_bytes(b"\x80\x04pickle")
+    assert "not a readable safetensors" in refused(capsys, "predict", video, "--model", model)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on a terminal")
+def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path):
+    places = ["--results", tmp_path / "r", "--figures", tmp_path / "f", "--cache", tmp_path / "c"]
+    command = [sys.executable, "-m", "ecstfl.cli", "reproduce", "--profile", "smoke", "--epochs"]
+    process = subprocess.Popen(
+        [*command, "500", *map(str, places)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 240
+    while not list(tmp_path.glob("r/runs/*/checkpoint.pt")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal tells the whole group
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; finished work is kept" in error
+    assert "Traceback" not in error
+    assert list(tmp_path.glob("r/runs/*/checkpoint.pt"))
+    assert not list(tmp_path.glob("r/runs/*/run.json"))
+    assert not list(tmp_path.glob("r/**/*.part"))

@@ -1,0 +1,150 @@
+"""The one command, for real: rendered videos in, table and figures out, nothing done twice."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from toy import toy_config, toy_data
+
+from ecstfl.config import OptimConfig
+from ecstfl.errors import UserError
+from ecstfl.preprocess import PreprocessConfig
+from ecstfl.profiles import EC_STFL, NAMES, SOFTMAX, get_profile, plan_runs, select_clips
+from ecstfl.reproduce import _train_pending
+from ecstfl.runs import claim, finished_run, run_directory
+
+
+def reproduce(folder, *more):
+    """Run the smoke profile below ``folder``; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ecstfl.cli", "reproduce", "--profile", "smoke", *more],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("smoke")
+    return folder, reproduce(folder)
+
+
+def test_the_plan_comes_first_and_the_table_and_figures_are_there(made):
+    folder, out = made
+    assert out.startswith("Plan: smoke profile on embedded (synthetic)")
+    assert "Step 1 of 3" in out
+    assert "about" in out
+    table = (folder / "results/smoke/table.md").read_text()
+    assert table in out
+    assert "synthetic" in table
+    for name in ("umap", "confusion", "curves"):
+        for suffix in ("png", "svg", "json"):
+            path = folder / f"figures/smoke/{name}.{suffix}"
+            assert path.stat().st_size > 100
+        sidecar = json.loads((folder / f"figures/smoke/{name}.json").read_text())
+        assert sidecar["synthetic"] is True
+        assert len(sidecar["runs"]) == 2
+        assert "reproduce --profile smoke" in sidecar["command"]
+    assert "figures/smoke/umap.png" in out
+
+
+def test_a_second_time_everything_is_reused_and_said(made):
+    folder, first = made
+    stamps = {p: p.stat().st_mtime_ns for p in folder.glob("figures/**/*")}
+    runs = {p: p.read_text() for p in folder.glob("results/smoke/runs/*/run.json")}
+    again = reproduce(folder)
+    assert again.count("finished, reused") == 2
+    assert "nothing to do, every run of this plan is finished" in again
+    assert {p: p.stat().st_mtime_ns for p in folder.glob("figures/**/*")} == stamps
+    assert {p: p.read_text() for p in folder.glob("results/smoke/runs/*/run.json")} == runs
+    assert again.split("Step 3")[1] == first.split("Step 3")[1]
+
+
+def test_a_lost_run_alone_is_trained_again_to_the_same_numbers(made, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(made[0], folder)
+    (lost,) = folder.glob("results/smoke/runs/ec-stfl-*")
+    before = json.loads((lost / "run.json").read_text())
+    shutil.rmtree(lost)
+    out = reproduce(folder)
+    assert out.count("finished, reused") == 1
+    after = json.loads((lost / "run.json").read_text())
+    assert after["confusion"] == before["confusion"]
+    first, second = (r["history"][-1]["loss"] for r in (before, after))
+    assert second == pytest.approx(first, rel=1e-4)  # threads may differ: 2 runs or 1 at a time
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_profiles_plan_pairs_of_methods(name):
+    clipset, _ = toy_data()
+    profile = get_profile(name)
+    runs = plan_runs(profile, select_clips(profile, clipset))
+    assert len(runs) == profile.folds * len(profile.seeds) * 2
+    for softmax, joint in zip(runs[::2], runs[1::2], strict=True):
+        assert softmax.loss == SOFTMAX
+        assert joint.loss == EC_STFL
+        assert dataclasses.replace(joint, loss=SOFTMAX) == softmax  # nothing else differs
+
+
+def test_a_profile_with_few_groups_keeps_whole_groups():
+    clipset, _ = toy_data(groups=20)
+    small = select_clips(get_profile("smoke"), clipset)
+    assert len(small) == 5 * 2 * 7
+    assert small.folds == clipset.folds
+
+
+def test_a_set_without_folds_is_refused():
+    clipset, _ = toy_data()
+    bare = dataclasses.replace(
+        clipset, clips=tuple(dataclasses.replace(c, fold=None) for c in clipset)
+    )
+    with pytest.raises(UserError, match="has no folds"):
+        plan_runs(get_profile("quick"), bare)
+
+
+def test_runs_claimed_elsewhere_are_left_alone(tmp_path):
+    clipset, clips = toy_data()
+    mine, theirs = (toy_config(clipset, epochs=1, seed=s) for s in (0, 1))
+
+    class Prepared:
+        pass
+
+    prepared = Prepared()
+    prepared.clipset, prepared.clips = clipset, clips
+    places = Prepared()
+    places.results = tmp_path
+    code = (
+        "import sys, time; from pathlib import Path; from ecstfl.runs import claim\n"
+        "with claim(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    directory = run_directory(tmp_path, theirs)
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(directory)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline().strip() == "held"
+        _train_pending([mine, theirs], prepared, places, "cpu", lambda *_: None)
+    finally:
+        other.kill()
+        other.wait()
+    assert finished_run(tmp_path, mine) is not None
+    assert finished_run(tmp_path, theirs) is None
+    with claim(directory) as free:
+        assert free
+
+
+def test_profiles_differ_only_in_price():
+    quick, full = get_profile("quick"), get_profile("full")
+    assert quick.preprocess == full.preprocess == PreprocessConfig(frames=16, size=64)
+    assert quick.backbone == full.backbone
+    assert full.optim == dataclasses.replace(quick.optim, epochs=full.optim.epochs)
+    assert isinstance(quick.optim, OptimConfig)
+    assert np.prod([full.folds, len(full.seeds)]) >= 15
