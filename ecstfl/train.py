@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from ecstfl.augment import test_view, training_view
@@ -35,6 +34,7 @@ from ecstfl.features import cluster_measures
 from ecstfl.labels import CLASSES, N_CLASSES
 from ecstfl.loss import JointLoss
 from ecstfl.metrics import confusion_matrix, recalls, uar, war
+from ecstfl.modelfile import model_bytes
 from ecstfl.runs import (
     SCHEMA,
     atomic_write,
@@ -380,8 +380,7 @@ def _finish(
 
 def save_model(path: Path, model: nn.Module, config: RunConfig) -> None:
     """Write weights and configuration as safetensors (nothing in it is ever executed)."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     header = {"format": MODEL_FORMAT, "config": canonical_json(dataclasses.asdict(config))}
     header["classes"] = json.dumps(CLASSES)
     with atomic_write(path) as file:
-        file.write(safetensors_bytes(tensors, metadata=header))
+        file.write(model_bytes(model.state_dict(), header))
