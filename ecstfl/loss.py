@@ -58,9 +58,9 @@ RELEASED_EPS: Final = 1e-6
 _BLOCK_ENTRIES: Final = 2**20
 _KEEP: Final = 4096
 
-# A squared distance below _TINY * (|x_i|^2 + |x_j|^2) is rounding, not distance: the points agree
-# to the precision of a float32 feature (eps32^2), and their distance is taken as exactly 0.
-_TINY: Final = float(torch.finfo(torch.float32).eps) ** 2
+# A squared distance below 2 eps32^2 |x_i|^2 is rounding, not distance: the points agree to the
+# precision of a float32 feature, and their distance is taken as exactly 0.
+_TINY: Final = 2 * float(torch.finfo(torch.float32).eps) ** 2
 
 
 # --------------------------------------------------------------------------------------------
@@ -97,9 +97,9 @@ def check_batch(embeddings: Tensor, labels: Tensor) -> None:
     # Reading a value would break the graph of torch.compile; there the caller answers for it.
     if torch.compiler.is_compiling():
         return
-    # A nan or inf anywhere makes the float64 sum non-finite, and finite float16..float32 values
-    # cannot overflow it: one cheap pass, and the search only when it fails.
-    if not torch.isfinite(embeddings.detach().sum(dtype=_wide(embeddings))):
+    # A nan or inf anywhere makes the sum non-finite: one cheap pass. The search comes only then,
+    # and finds nothing where finite numbers overflowed the sum.
+    if not torch.isfinite(embeddings.detach().sum()):
         bad = (~torch.isfinite(embeddings)).nonzero()
         if len(bad):
             i, k = bad[0].tolist()
@@ -143,18 +143,16 @@ def _prepare(x: Tensor, p: float) -> Tensor:
     """(n, d) features in the dtype of the arithmetic; centred where products are used."""
     if not _by_products(x, p):
         return x if x.dtype == torch.float64 else x.float()
-    x = x.double()
-    return x - x.mean(dim=0)
+    return x - x.mean(dim=0, dtype=torch.float64)
 
 
 def _distances(z: Tensor, rows: slice, p: float, products: bool) -> Tensor:
     """Distances of ``z[rows]`` to all rows of the prepared features ``z``: (r, n), d_ii = 0."""
     n = len(z)
     if products:
-        square = (z * z).sum(dim=1)
-        total = square[rows, None] + square
-        d2 = torch.addmm(total, z[rows], z.T, alpha=-2)
-        return torch.where(d2 > _TINY * total, d2, 0).sqrt()
+        square = torch.linalg.vecdot(z, z)
+        d2 = (square[rows, None] + square).addmm_(z[rows], z.T, alpha=-2)
+        return torch.where(d2 > _TINY * square[rows, None], d2, 0).sqrt_()
     if len(range(*rows.indices(n))) == n and n > 1:
         # pdist visits each pair once and, on a CPU, is many times faster than cdist
         d = z.new_zeros(n, n)
@@ -167,12 +165,13 @@ def _distances(z: Tensor, rows: slice, p: float, products: bool) -> Tensor:
 def _pull(z: Tensor, rows: slice, d: Tensor, g: Tensor, p: float, products: bool) -> Tensor:
     """Gradient of sum_{i<j} g_ij d_ij for ``z[rows]``: (r, dim); a pair with d_ij = 0 gives 0."""
     if products:
-        # sum_j k_ij (x_i - x_j) with k = g/d: put -sum_j k_ij on the diagonal, one product
-        k = torch.where(d > 0, g / torch.where(d > 0, d, 1), 0)
+        # sum_j k_ij (x_j - x_i) with k = -g/d: put -sum_j k_ij on the diagonal, one product
+        k = torch.where(d > 0, g / -d, 0)
         k.diagonal(offset=rows.start).sub_(k.sum(dim=1))
-        return -(k @ z)
+        return k @ z
     # The public route to this kernel is autograd through cdist, which computes d once more.
-    return torch.ops.aten._cdist_backward(g.to(z.dtype), z[rows].contiguous(), z, p, d)
+    d, g = d.to(z.dtype), g.to(z.dtype)
+    return torch.ops.aten._cdist_backward(g, z[rows].contiguous(), z, p, d)
 
 
 def _blocks(n: int) -> list[slice]:
@@ -192,15 +191,17 @@ def _class_sizes(labels: Tensor) -> Tensor:
 
 
 def _row_sums(form: str, d: Tensor, same: Tensor, size: Tensor, rows: slice) -> tuple[Tensor, ...]:
-    """a_i and b_i of the rows of one block, each (r,)."""
-    within = d * same
-    a = within.sum(dim=1) / size[rows]
+    """a_i, b_i and sum_j d_ij of the rows of one block, each (r,)."""
+    a = (d * same).sum(dim=1) / size[rows]
+    weights = torch.stack([1 / size, torch.ones_like(size)], dim=1)
+    total, plain = (d @ weights).unbind(dim=1)  # sum_j d_ij/|N_j| over *all* j; sum_j d_ij
     if form == "released":  # b_i = sum of 1/(d_ij + eps) over negatives / (negatives + 1)
         inverse = torch.where(same, 0, 1 / (d + RELEASED_EPS))
-        b = inverse.sum(dim=1) / (len(size) - size[rows] + 1)
-    else:  # d - within is exactly 0 for j in N_i
-        b = (d - within) @ (1 / size)
-    return a, b
+        return a, inverse.sum(dim=1) / (len(size) - size[rows] + 1), plain
+    # over j in N_i, |N_j| = |N_i|: that part of the total is a_i, and what is left is b_i, or
+    # rounding
+    b = total - a
+    return a, torch.where(b > 64 * torch.finfo(d.dtype).eps * total, b, 0), plain
 
 
 def _value(form: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -225,13 +226,14 @@ def _slope(
     form: str, u: Tensor, v: Tensor, d: Tensor, same: Tensor, size: Tensor, rows: slice
 ) -> Tensor:
     """g_ij = dL/dd_ij + dL/dd_ji of the rows of one block: (r, n)."""
-    pull = (u[rows, None] + u) / size  # j in N_i: |N_i| = |N_j|
+    u = u / size  # j in N_i: |N_i| = |N_j|
+    pull = u[rows, None] + u
     if form == "released":
-        weight = v / (len(size) - size + 1)
-        push = (weight[rows, None] + weight) / (d + RELEASED_EPS) ** 2
-    else:
-        push = v[rows, None] / size + v / size[rows, None]
-    return torch.where(same, pull, -push)
+        v = v / (len(size) - size + 1)
+        push = (v[rows, None] + v) / -((d + RELEASED_EPS) ** 2)
+    else:  # -(v_i / |N_j| + v_j / |N_i|)
+        push = torch.stack([v, 1 / size], 1)[rows] @ torch.stack([-1 / size, -v])
+    return torch.where(same, pull, push)
 
 
 class _ECSTFL(torch.autograd.Function):
@@ -247,21 +249,16 @@ class _ECSTFL(torch.autograd.Function):
         products = _by_products(x, p)
         z = _prepare(x, p)
         size = _class_sizes(labels).to(_wide(x))
-        kept, a, b, within, between = [], [], [], 0, 0
+        kept, sums = [], []
         for rows in _blocks(n):
-            same = labels[rows, None] == labels
             d = _distances(z, rows, p, products).to(_wide(x))
-            a_rows, b_rows = _row_sums(form, d, same, size, rows)
-            a.append(a_rows)
-            b.append(b_rows)
-            inside = (a_rows * size[rows]).sum()
-            within = within + inside
-            between = between + (torch.where(same, 0, d)).sum()
+            sums.append(_row_sums(form, d, labels[rows, None] == labels, size, rows))
             if n <= _KEEP:
                 kept.append(d)
-        a, b = torch.cat(a), torch.cat(b)
+        a, b, total = map(torch.cat, zip(*sums, strict=True))
         loss, u, v = _value(form, a, b)
-        left_out = (b <= 0).sum()
+        left_out, within = (b <= 0).sum(), (a * size).sum()
+        between = (total.sum() - within).clamp(min=0)
         ctx.form, ctx.p = form, p
         ctx.save_for_backward(x, labels, size, u, v, *([z, *kept] if n <= _KEEP else []))
         ctx.mark_non_differentiable(left_out, within, between)
@@ -276,13 +273,13 @@ class _ECSTFL(torch.autograd.Function):
             return result, None, None, None
         products = _by_products(x, ctx.p)
         z = kept.pop(0) if kept else _prepare(x, ctx.p)
+        u, v = grad * u, grad * v
         result = torch.empty_like(x)
         for number, rows in enumerate(_blocks(len(x))):
             d = kept[number] if kept else _distances(z, rows, ctx.p, products).to(_wide(x))
             same = labels[rows, None] == labels
             g = _slope(ctx.form, u, v, d, same, size, rows)
-            pulled = _pull(z, rows, d if products else d.to(z.dtype), g, ctx.p, products)
-            result[rows] = (grad.to(pulled.dtype) * pulled).to(x.dtype)
+            result[rows] = _pull(z, rows, d, g, ctx.p, products).to(x.dtype)
         return result, None, None, None
 
 
@@ -297,7 +294,7 @@ def _composed(x: Tensor, labels: Tensor, form: str, p: float) -> Tensor:
         d = torch.where(d2 > 0, torch.where(d2 > 0, d2, 1).sqrt(), 0)
     same = labels[:, None] == labels
     size = same.sum(dim=1).to(z.dtype)
-    a, b = _row_sums(form, d, same, size, slice(0, len(x)))
+    a, b, _ = _row_sums(form, d, same, size, slice(0, len(x)))
     return _value(form, a, b)[0].to(_result_dtype(x))
 
 

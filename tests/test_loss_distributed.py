@@ -88,7 +88,8 @@ def runs(request):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = mp.get_context("spawn")
+    context = mp.get_context("forkserver")  # imports torch once, before any thread runs
+    context.set_forkserver_preload(["ecstfl.loss", "ecstfl.sampler", "torch._dynamo"])
     queue = context.Queue()
     ranks = request.param
     processes = [
