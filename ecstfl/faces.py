@@ -28,6 +28,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, Protocol
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -493,7 +494,15 @@ def read_landmarks(path: Path) -> np.ndarray:
             loaded = np.load(file, allow_pickle=False)
             array = loaded["landmarks"] if path.suffix == ".npz" else loaded
             array = np.asarray(array, np.float32)
-    except (OSError, ValueError, KeyError, EOFError, TypeError) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        EOFError,
+        TypeError,
+        MemoryError,
+        BadZipFile,
+    ) as error:
         raise UserError(f"cannot read landmarks {path}: {error}") from error
     if array.ndim != 3 or array.shape[1:] not in ((5, 2), (68, 2)):
         raise UserError(f"{path} holds {array.shape}: expected (frames, 5, 2) or (frames, 68, 2)")
