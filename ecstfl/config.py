@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
 from ecstfl.augment import AugmentConfig
+from ecstfl.backbones import BACKBONES, TAPS, WITHOUT_BATCH_NORM
 from ecstfl.clipset import ClipSet
 from ecstfl.errors import UserError
 from ecstfl.preprocess import PreprocessConfig
 
-BACKBONES = ("c3d",)
-METHODS = ("softmax", "ec-stfl")
+METHODS = ("softmax", "ec-stfl", "center", "contrastive-center", "supcon", "triplet")
 FORMS = ("patent", "paper", "released")
 EVALUATIONS = ("test", "validation")
 
@@ -30,13 +30,16 @@ class BackboneConfig:
     """The network (claim 3-1) and where the loss is tapped (claim 3-2).
 
     Attributes:
-        name: ``c3d``.
+        name: one of :data:`~ecstfl.backbones.BACKBONES`.
         width: channels of the first convolution (64 in the paper).
-        fc: units of the fully connected layers (4096 in the paper).
+        fc: units of C3D's fully connected layers (4096 in the paper) or of the LSTM; other
+            networks have neither.
         dropout: probability, in [0, 1).
-        batch_norm: BatchNorm after each convolution, as the authors' baseline has it.
+        batch_norm: BatchNorm after each convolution, as the authors' baseline has it; only
+            C3D and VGG11 can do without.
         tap: name of the layer whose output the EC-STFL loss sees; ``relu7`` is fc7 after its
-            ReLU, ``fc7`` before it (the patent does not say which).
+            ReLU, ``fc7`` before it (the patent does not say which). A network that is not C3D
+            has no ``relu7`` and takes its own default, see :mod:`ecstfl.backbones`.
     """
 
     name: str = "c3d"
@@ -48,16 +51,24 @@ class BackboneConfig:
 
     def __post_init__(self) -> None:
         _one_of("backbone", self.name, BACKBONES)
+        if not self.batch_norm and self.name not in WITHOUT_BATCH_NORM:
+            raise UserError(f"{self.name} is defined with BatchNorm: leave batch_norm on")
+        if self.name != "c3d" and self.tap == TAPS["c3d"]:
+            # settled here, before anything is hashed: one experiment has one name
+            object.__setattr__(self, "tap", TAPS[self.name])
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """L = CE + weight * EC-STFL (claim 4).
+    """L = CE + weight * EC-STFL (claim 4), or a cousin in its place.
 
     Attributes:
-        method: ``softmax`` (cross-entropy alone) or ``ec-stfl``.
-        form: which published definition, see :mod:`ecstfl.loss`.
-        weight: the patent's lambda, >= 0; forced to 0 for ``softmax``.
+        method: ``softmax`` (cross-entropy alone), ``ec-stfl``, or one of
+            :data:`ecstfl.cousins.COUSINS`.
+        form: which published definition of EC-STFL, see :mod:`ecstfl.loss`; no other method
+            has forms.
+        weight: the patent's lambda, >= 0; forced to 0 for ``softmax``. Not comparable between
+            methods.
     """
 
     method: str = "softmax"
@@ -69,6 +80,8 @@ class LossConfig:
         _one_of("form", self.form, FORMS)
         if self.weight < 0:
             raise UserError(f"the weight lambda must not be negative, got {self.weight}")
+        if self.method not in ("softmax", "ec-stfl") and self.form != "patent":
+            raise UserError(f"{self.method} has no forms, got form {self.form!r}")
         if self.method == "softmax" and self.weight:
             raise UserError(f"softmax-only training has weight 0, got {self.weight}")
 

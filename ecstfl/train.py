@@ -26,13 +26,13 @@ import torch
 from torch import Tensor, nn
 
 from ecstfl.augment import test_view, training_view
-from ecstfl.c3d import C3D
+from ecstfl.backbones import build_backbone, embedding_size
 from ecstfl.clipset import ClipSet
-from ecstfl.config import BackboneConfig, OptimConfig, RunConfig, canonical_json
+from ecstfl.config import OptimConfig, RunConfig, canonical_json
 from ecstfl.errors import UserError
 from ecstfl.features import cluster_measures
 from ecstfl.labels import CLASSES, N_CLASSES
-from ecstfl.loss import JointLoss
+from ecstfl.methods import MethodLoss, build_method
 from ecstfl.metrics import confusion_matrix, recalls, uar, war
 from ecstfl.modelfile import model_bytes
 from ecstfl.runs import (
@@ -51,19 +51,6 @@ MODEL_FORMAT = "ecstfl-1"
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with (epochs done, epochs in all, the epoch's record)."""
-
-
-def build_backbone(config: BackboneConfig, frames: int, size: int) -> nn.Module:
-    """Build an untrained network for clips (n, 3, frames, size, size)."""
-    return C3D(
-        N_CLASSES,
-        width=config.width,
-        fc=config.fc,
-        frames=frames,
-        size=size,
-        dropout=config.dropout,
-        batch_norm=config.batch_norm,
-    )
 
 
 def split_clips(clipset: ClipSet, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -156,8 +143,7 @@ def train_run(
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(device == "cpu")
     try:
-        model, optimizer, history, seconds = _start_or_resume(config, directory, device)
-        joint = JointLoss(weight=config.loss.weight, form=config.loss.form)
+        model, joint, optimizer, history, seconds = _start_or_resume(config, directory, device)
 
         train, held_out = split_clips(clipset, config)
         labels = clipset.labels
@@ -185,9 +171,8 @@ def train_run(
                 confusion = confusion_matrix(labels[held_out], logits.argmax(1))
                 record |= {"held_out_uar": uar(confusion), "held_out_war": war(confusion)}
             history.append(record)
-            _save_checkpoint(
-                directory, model, optimizer, history, seconds + time.perf_counter() - started
-            )
+            spent = seconds + time.perf_counter() - started
+            _save_checkpoint(directory, model, joint, optimizer, history, spent)
             if progress is not None:
                 progress(epoch + 1, optim.epochs, record)
         return _finish(
@@ -213,7 +198,7 @@ def train_run(
 
 def _train_epoch(
     model: nn.Module,
-    joint: JointLoss,
+    joint: MethodLoss,
     optimizer: torch.optim.Optimizer,
     clips: Tensor,
     labels: Tensor,
@@ -265,11 +250,16 @@ def _diverged(config: RunConfig, epoch: int, step: int) -> UserError:
     )
 
 
-def _weight_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Decay kernels and matrices; biases and BatchNorm's scales have nothing to shrink to."""
+def _weight_groups(model: nn.Module, joint: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Decay kernels and matrices; biases and BatchNorm's scales have nothing to shrink to.
+
+    Class centres that are learned follow the embeddings: they have a group without decay.
+    """
     kernels = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    centres = list(joint.parameters())
+    return [*groups, {"params": centres, "weight_decay": 0.0}] if centres else groups
 
 
 def _mix(seed: int, epoch: int, stream: int) -> int:
@@ -280,12 +270,14 @@ def _mix(seed: int, epoch: int, stream: int) -> int:
 def _save_checkpoint(
     directory: Path,
     model: nn.Module,
+    joint: MethodLoss,
     optimizer: torch.optim.Optimizer,
     history: list[dict[str, float]],
     seconds: float,
 ) -> None:
     state = {
         "model": model.state_dict(),
+        "loss": joint.state_dict(),
         "optimizer": optimizer.state_dict(),
         "history": history,
         "seconds": seconds,
@@ -296,32 +288,36 @@ def _save_checkpoint(
 
 def _start_or_resume(
     config: RunConfig, directory: Path, device: str
-) -> tuple[nn.Module, torch.optim.Optimizer, list[dict[str, float]], float]:
-    """Return (model, optimiser, history, seconds spent): new, or as the checkpoint left them."""
+) -> tuple[nn.Module, MethodLoss, torch.optim.Optimizer, list[dict[str, float]], float]:
+    """Return (model, loss, optimiser, history, seconds spent): new, or from the checkpoint."""
 
-    def new() -> tuple[nn.Module, torch.optim.Optimizer]:
+    def new() -> tuple[nn.Module, MethodLoss, torch.optim.Optimizer]:
         torch.manual_seed(config.seed)
-        model = build_backbone(config.backbone, config.augment.frames, config.augment.size)
+        frames, size = config.augment.frames, config.augment.size
+        model = build_backbone(config.backbone, frames, size)
         model = model.to(device, memory_format=torch.channels_last_3d)
-        groups = _weight_groups(model, config.optim.weight_decay)
-        return model, torch.optim.AdamW(groups, lr=config.optim.lr)
+        dim = embedding_size(model, config.backbone.tap, frames, size)
+        joint = build_method(config.loss, N_CLASSES, dim, config.seed).to(device)
+        groups = _weight_groups(model, joint, config.optim.weight_decay)
+        return model, joint, torch.optim.AdamW(groups, lr=config.optim.lr)
 
-    model, optimizer = new()
+    model, joint, optimizer = new()
     path = directory / "checkpoint.pt"
     if not path.exists():
-        return model, optimizer, [], 0.0
+        return model, joint, optimizer, [], 0.0
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
+        joint.load_state_dict(state.get("loss", {}))  # older checkpoints: nothing to remember
         optimizer.load_state_dict(state["optimizer"])
-        return model, optimizer, list(state["history"]), float(state["seconds"])
+        return model, joint, optimizer, list(state["history"]), float(state["seconds"])
     except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, pickle.PickleError):
         kept = move_aside(path)
         warnings.warn(
             f"{path} was broken; it is kept as {kept.name} and the run starts anew", stacklevel=2
         )
-        model, optimizer = new()
-        return model, optimizer, [], 0.0
+        model, joint, optimizer = new()
+        return model, joint, optimizer, [], 0.0
 
 
 def _finish(
