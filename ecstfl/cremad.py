@@ -143,7 +143,8 @@ def survey_cremad(root: Path | str) -> Survey:
         ("name-twice", "warning", twice, "takes occur twice, the first by path is read"),
     ):
         if items:
-            text = f"{top}: {message}: {few(items)}"
+            where = str(top) if severity == "error" else "CREMA-D"  # notes go into tables
+            text = f"{where}: {message}: {few(items)}"
             findings.append(Finding(kind, severity, text, tuple(items)))
     notes = (
         "CREMA-D: acted speech; no Surprise, six of the seven classes; folds "

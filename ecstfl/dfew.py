@@ -113,8 +113,8 @@ def survey_dfew(root: Path | str, version: Version | None = None) -> Survey:
             Finding(
                 "missing-csv",
                 "error" if needed else "warning",
-                f"{top}: split files are missing: {few(absent, 10)}; the five official folds "
-                "need all five test sets",
+                f"{top if needed else 'DFEW'}: split files are missing: {few(absent, 10)}; the "
+                "five official folds need all five test sets",
                 tuple(absent),
             )
         )
@@ -142,7 +142,7 @@ def survey_dfew(root: Path | str, version: Version | None = None) -> Survey:
             Finding(
                 "missing-clip",
                 "error",
-                f"{top}: {len(lost)} of {len(labels)} listed clips have no media in {chosen}: "
+                f"DFEW: {len(lost)} of {len(labels)} listed clips have no media in {chosen}: "
                 f"{few(lost)}; unpack every part of the download",
                 tuple(lost),
             )
@@ -491,7 +491,7 @@ def _find_media(
             Finding(
                 "name-twice",
                 "warning",
-                f"{folder}: {few(twice)} stand for a clip number that occurs twice; the first "
+                f"{folder.name}: {few(twice)} stand for a clip number that occurs twice; the first "
                 "by name is read",
                 tuple(twice),
             )

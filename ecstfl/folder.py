@@ -164,7 +164,8 @@ def survey_csv(path: Path | str, folds: int = N_FOLDS) -> Survey:
                 kind, severity, text = "label-conflict", "error", "has two labels"
             elif earlier.fold != clip.fold:
                 kind, severity, text = "fold-overlap", "error", "is in two folds"
-            text = f"{where}: {written} {text} (first on line {first})"
+            place = where if severity == "error" else f"{table.name}, line {line}"
+            text = f"{place}: {written} {text} (first on line {first})"
             findings.append(Finding(kind, severity, text, (written,)))
             continue
         clips.append(clip)

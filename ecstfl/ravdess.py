@@ -149,7 +149,8 @@ def survey_ravdess(root: Path | str) -> Survey:
         ("name-twice", "warning", twice, "files occur twice, the first by path is read"),
     ):
         if items:
-            text = f"{top}: {message}: {few(items)}"
+            where = str(top) if severity == "error" else "RAVDESS"  # notes go into tables
+            text = f"{where}: {message}: {few(items)}"
             findings.append(Finding(kind, severity, text, tuple(items)))
     counts = Counter(clip.label for clip in clips)
     found = tuple(counts[c] for c in range(N_CLASSES))

@@ -189,10 +189,15 @@ def make_cremad(
 
 
 def make_folder(
-    root: Path, people: tuple[str, ...] = ("ann", "bob", "cy", "dee", "eve"), faces: bool = False
+    root: Path,
+    people: tuple[str, ...] = ("ann", "bob", "cy", "dee", "eve"),
+    clips: int = 1,
+    faces: bool = False,
 ) -> Path:
-    """Make ``root/<label>/<person>/*.mp4``, one clip per person and class."""
+    """Make ``root/<label>/<person>/*.mp4``, ``clips`` per person and class."""
     for place, person in enumerate(people):
         for label, name in enumerate(CLASSES):
-            write_video(root / name.lower() / person / "a.mp4", frames_of(label, place, faces))
+            for n in range(clips):
+                path = root / name.lower() / person / f"{'abcdefgh'[n]}.mp4"
+                write_video(path, frames_of(label, place * clips + n, faces))
     return root
