@@ -139,18 +139,24 @@ def _by_products(x: Tensor, p: float) -> bool:
     return p == 2.0 and x.dtype != torch.float64 and _wide(x) == torch.float64
 
 
-def _prepare(x: Tensor, p: float) -> Tensor:
-    """(n, d) features in the dtype of the arithmetic; centred where products are used."""
+def _prepare(x: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """Features z (n, d) in the dtype of the arithmetic, and |z_i|^2 (n,) for products.
+
+    Centred where products are used; otherwise the squares are left empty.
+    """
     if not _by_products(x, p):
-        return x if x.dtype == torch.float64 else x.float()
-    return x - x.mean(dim=0, dtype=torch.float64)
+        z = x if x.dtype == torch.float64 else x.float()
+        return z, z.new_empty(0)
+    z = x.double()
+    z -= z.mean(dim=0)  # in place: no second copy
+    some = z.split(max(1, _BLOCK_ENTRIES // x.shape[1]))  # vecdot makes room for all products
+    return z, torch.cat([torch.linalg.vecdot(part, part) for part in some])
 
 
-def _distances(z: Tensor, rows: slice, p: float, products: bool) -> Tensor:
+def _distances(z: Tensor, square: Tensor, rows: slice, p: float) -> Tensor:
     """Distances of ``z[rows]`` to all rows of the prepared features ``z``: (r, n), d_ii = 0."""
     n = len(z)
-    if products:
-        square = torch.linalg.vecdot(z, z)
+    if len(square):
         d2 = (square[rows, None] + square).addmm_(z[rows], z.T, alpha=-2)
         return torch.where(d2 > _TINY * square[rows, None], d2, 0).sqrt_()
     if len(range(*rows.indices(n))) == n and n > 1:
@@ -162,9 +168,9 @@ def _distances(z: Tensor, rows: slice, p: float, products: bool) -> Tensor:
     return torch.cdist(z[rows], z, p=p, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _pull(z: Tensor, rows: slice, d: Tensor, g: Tensor, p: float, products: bool) -> Tensor:
+def _pull(z: Tensor, square: Tensor, rows: slice, d: Tensor, g: Tensor, p: float) -> Tensor:
     """Gradient of sum_{i<j} g_ij d_ij for ``z[rows]``: (r, dim); a pair with d_ij = 0 gives 0."""
-    if products:
+    if len(square):
         # sum_j k_ij (x_j - x_i) with k = -g/d: put -sum_j k_ij on the diagonal, one product
         k = torch.where(d > 0, g / -d, 0)
         k.diagonal(offset=rows.start).sub_(k.sum(dim=1))
@@ -246,12 +252,11 @@ class _ECSTFL(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, labels: Tensor, form: str, p: float) -> tuple[Tensor, ...]:  # noqa: ANN001
         n = len(x)
-        products = _by_products(x, p)
-        z = _prepare(x, p)
+        z, square = _prepare(x, p)
         size = _class_sizes(labels).to(_wide(x))
         kept, sums = [], []
         for rows in _blocks(n):
-            d = _distances(z, rows, p, products).to(_wide(x))
+            d = _distances(z, square, rows, p).to(_wide(x))
             sums.append(_row_sums(form, d, labels[rows, None] == labels, size, rows))
             if n <= _KEEP:
                 kept.append(d)
@@ -260,7 +265,7 @@ class _ECSTFL(torch.autograd.Function):
         left_out, within = (b <= 0).sum(), (a * size).sum()
         between = (total.sum() - within).clamp(min=0)
         ctx.form, ctx.p = form, p
-        ctx.save_for_backward(x, labels, size, u, v, *([z, *kept] if n <= _KEEP else []))
+        ctx.save_for_backward(x, labels, size, u, v, *([z, square, *kept] if n <= _KEEP else []))
         ctx.mark_non_differentiable(left_out, within, between)
         return loss.to(_result_dtype(x)), left_out, within, between
 
@@ -271,15 +276,14 @@ class _ECSTFL(torch.autograd.Function):
             loss = _composed(x, labels, ctx.form, ctx.p)
             (result,) = torch.autograd.grad(loss, x, grad, create_graph=True)
             return result, None, None, None
-        products = _by_products(x, ctx.p)
-        z = kept.pop(0) if kept else _prepare(x, ctx.p)
+        z, square, *kept = kept or _prepare(x, ctx.p)
         u, v = grad * u, grad * v
         result = torch.empty_like(x)
         for number, rows in enumerate(_blocks(len(x))):
-            d = kept[number] if kept else _distances(z, rows, ctx.p, products).to(_wide(x))
+            d = kept[number] if kept else _distances(z, square, rows, ctx.p).to(_wide(x))
             same = labels[rows, None] == labels
             g = _slope(ctx.form, u, v, d, same, size, rows)
-            result[rows] = _pull(z, rows, d, g, ctx.p, products).to(x.dtype)
+            result[rows] = _pull(z, square, rows, d, g, ctx.p).to(x.dtype)
         return result, None, None, None
 
 
