@@ -9,6 +9,7 @@ operating system keeps what fits. Built once, clip by clip, and resumable: an ar
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -136,27 +137,24 @@ def build_clip_array(
     plan = {"format": FORMAT, "ids": list(clipset.ids), "shape": list(full), "key": key}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sums: dict[str, int] = {}
-        if (folder / _DONE).exists() and (folder / _PART).exists():
-            state = _read_json(folder / _DONE)
-            if state.get("plan") == plan:
-                sums = dict(state["sums"])
-        if not sums:
+        data, sums = _resumed(folder, plan, full)
+        if data is None:
             free = shutil.disk_usage(folder).free
             if free < size:
                 raise UserError(
                     f"{folder}: {size / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free on this disk"
                 )
-        mode = "r+" if sums else "w+"
-        data = np.lib.format.open_memmap(
-            folder / _PART, mode=mode, dtype=np.uint8, shape=None if sums else full
-        )
+            data = np.lib.format.open_memmap(folder / _PART, mode="w+", dtype=np.uint8, shape=full)
+            _reserve(folder / _PART)
         try:
             bar = tqdm(clipset, desc="clips", unit="clip", disable=not progress)
             for row, clip in enumerate(bar):
                 if clip.id in sums:
                     continue
-                made = make(clip)
+                try:
+                    made = make(clip)
+                except OSError as problem:  # of the clip, not of this array
+                    raise UserError(f"clip {clip.id}: {problem}") from None
                 if made.shape != shape or made.dtype != np.uint8:
                     raise UserError(
                         f"clip {clip.id}: expected uint8 {shape}, got {made.dtype} {made.shape}"
@@ -176,6 +174,40 @@ def build_clip_array(
     except OSError as problem:
         raise UserError(f"{folder}: cannot be written ({problem.strerror or problem})") from None
     return open_clip_array(folder, key=key)
+
+
+def _resumed(
+    folder: Path, plan: dict[str, Any], shape: tuple[int, ...]
+) -> tuple[np.memmap | None, dict[str, int]]:
+    """Return what an interrupted build of the same plan left, or (None, {})."""
+    if not ((folder / _DONE).exists() and (folder / _PART).exists()):
+        return None, {}
+    try:
+        state = _read_json(folder / _DONE)
+        np.lib.format.open_memmap(folder / _PART, mode="r")  # "r+" would pad a file cut short
+        data = np.lib.format.open_memmap(folder / _PART, mode="r+")
+        if state["plan"] == plan and data.shape == shape and data.dtype == np.uint8:
+            return data, {str(name): int(value) for name, value in state["sums"].items()}
+    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # damaged: begin anew
+    return None, {}
+
+
+def _reserve(path: Path) -> None:
+    """Claim the disk space now: writing to a mapped file on a full disk would kill the process.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as problem:
+            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # other errors: this file system cannot reserve
 
 
 def write_index(folder: Path, clipset: ClipSet, key: str, checksums: Sequence[int]) -> None:

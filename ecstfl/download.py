@@ -460,10 +460,10 @@ def extract_zip(
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [i for i in opened.infolist() if not i.is_dir()]
             seen: set[str] = set()
             for info in opened.infolist():
                 _check_member(archive, info, seen)
+            members = [i for i in opened.infolist() if not i.is_dir()]
             chosen = [i for i in members if wanted(i.filename)]
             free = shutil.disk_usage(folder).free
             need = sum(i.file_size for i in chosen)
@@ -492,7 +492,9 @@ def _check_member(archive: Path, info: zipfile.ZipInfo, seen: set[str]) -> None:
     name, kind = info.filename, stat.S_IFMT(info.external_attr >> 16)
     path = PurePosixPath(name)
     reason = ""
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
+    if not path.parts:
+        reason = "has no name"
+    elif path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
         reason = "leads outside the folder"
     elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         reason = "is a link or a device"

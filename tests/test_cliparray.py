@@ -1,3 +1,4 @@
+import errno
 import json
 import re
 from pathlib import Path
@@ -89,6 +90,37 @@ def test_interrupted_and_resumed(tmp_path):
     array = build(tmp_path / "a", make=goes_on)
     assert made == list(clipset(20).ids)  # each once
     verify_clip_array(array)
+
+
+@pytest.mark.parametrize("damaged", ["clips.npy.part", "done.json"])
+def test_damaged_leftovers_start_anew(tmp_path, damaged):
+    def stops(clip):
+        if clip.id == "c9":
+            raise KeyboardInterrupt
+        return content(clip)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "a", make=stops)
+    path = tmp_path / "a" / damaged
+    path.write_bytes(path.read_bytes()[:150])
+    verify_clip_array(build(tmp_path / "a"))
+
+
+def test_the_space_is_reserved_before_the_work(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cliparray.os, "posix_fallocate", full, raising=False)
+    with pytest.raises(UserError, match="No space left on device"):
+        build(tmp_path / "a", make=lambda clip: pytest.fail("began"))
+
+
+def test_a_clip_that_cannot_be_read_is_named(tmp_path):
+    def lost(clip):
+        raise FileNotFoundError(errno.ENOENT, "No such file", "v.mp4")
+
+    with pytest.raises(UserError, match=r"clip c0: .*v\.mp4"):
+        build(tmp_path / "a", make=lost)
 
 
 def test_another_plan_starts_anew(tmp_path):

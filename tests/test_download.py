@@ -1,6 +1,7 @@
 """Downloads against a server on this machine: nothing here leaves it."""
 
 import argparse
+import contextlib
 import errno
 import hashlib
 import http.server
@@ -8,11 +9,14 @@ import io
 import json
 import stat
 import threading
+import urllib.request
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from miniatures import make_cremad, make_ravdess
 
 from ecstfl import download
@@ -202,6 +206,15 @@ def test_only_https_leaves_this_machine(site, remote, tmp_path, url):
         fetch(remote, tmp_path)
 
 
+@pytest.mark.parametrize(("host", "kept"), [("a.example", True), ("b.example", False)])
+def test_credentials_stay_with_their_host(host, kept):
+    request = urllib.request.Request("https://a.example/x", headers={"Authorization": "secret"})
+    new = download._Redirects().redirect_request(
+        request, None, 302, "Found", {}, f"https://{host}/y"
+    )
+    assert new.has_header("Authorization") == kept
+
+
 @pytest.mark.parametrize("name", ["../f.bin", "/f.bin", "sub/../../f.bin"])
 def test_names_stay_inside(remote, tmp_path, name):
     folder = tmp_path / "in"
@@ -260,6 +273,22 @@ def test_traversal(tmp_path, name):
         extract_zip(path, folder)
     assert not list(folder.iterdir())
     assert not list(tmp_path.rglob("*evil*"))
+
+
+@given(name=st.text("ab./\\:~ \0é", min_size=1, max_size=12))
+@settings(max_examples=200)
+def test_no_name_leads_outside(tmp_path_factory, name):
+    top = tmp_path_factory.mktemp("fuzz")
+    info = zipfile.ZipInfo("x")
+    info.filename = name
+    with zipfile.ZipFile(top / "a.zip", "w") as archive:
+        archive.writestr(info, "content")
+    folder = top / "in"
+    folder.mkdir()
+    with contextlib.suppress(UserError, OSError):
+        extract_zip(top / "a.zip", folder)
+    outside = [p for p in top.rglob("*") if p != folder and not p.is_relative_to(folder)]
+    assert outside == [top / "a.zip"]
 
 
 @pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK])
