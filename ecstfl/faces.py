@@ -23,7 +23,7 @@ import importlib.util
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -188,8 +188,8 @@ class RetinaFace:
         nms_threshold: overlap above which the weaker of two boxes is dropped.
         pad_retry: when nothing is found, look again with the frame padded by half on each
             side (a face that fills the frame has no context otherwise).
-        near_side: longer side of the input when only the surroundings of the last face are
-            looked at (:meth:`detect_in`).
+        near_side: side of the input when only the surroundings of the last face are looked at
+            (:meth:`detect_in`); a multiple of 32.
 
     Raises:
         UserError: weights missing or changed, onnxruntime missing.
@@ -231,30 +231,30 @@ class RetinaFace:
             found = self._detect(rgb, min(self.side, max(160, self.side // 2)), 0.5)
         return found
 
-    def detect_in(self, rgb: np.ndarray, window: np.ndarray) -> list[Detection]:
-        """Look only inside a window: about half the cost of a whole frame.
+    def detect_in(self, rgb: np.ndarray, view: View) -> list[Detection]:
+        """Look only at a view of the frame: upright, and the face fills most of it.
 
-        Args:
-            rgb: (H, W, 3) uint8.
-            window: (4,) x1 y1 x2 y2, pixels; may leave the frame.
+        Half the cost of a whole frame or less, and steadier: the network sees the face at the
+        angle and size it knows best.
 
         Returns:
-            The faces that lie wholly inside (the frame's own border may be crossed).
+            The faces that lie wholly inside the view, in pixels of the frame.
         """
-        limit = np.array([rgb.shape[1], rgb.shape[0]])
-        low = np.clip(np.floor(window[:2]), 0, limit).astype(int)
-        high = np.clip(np.ceil(window[2:]), 0, limit).astype(int)
-        if min(high - low) < MIN_SIDE:
-            return []
-        offset = low.astype(np.float32)
-        inside_low = np.where(low > 0, low, -np.inf)
-        inside_high = np.where(high < limit, high, np.inf)
-        return [
-            replace(d, bbox=d.bbox + np.tile(offset, 2), landmarks=d.landmarks + offset)
-            for d in self._detect(rgb[low[1] : high[1], low[0] : high[0]], self.near_side, 0.0)
-            if (d.bbox[:2] + offset > inside_low).all()
-            and (d.bbox[2:] + offset < inside_high).all()
-        ]
+        image = align.warp_shrunk(rgb, view.matrix, view.side)
+        boxes, scores, points = self._run(image)
+        reach = 0.1 * view.side  # a box may leave the view by a little, the points may not
+        inside = ((boxes > -reach) & (boxes < view.side + reach)).all(1)
+        inside &= ((points > 0) & (points < view.side)).all((1, 2))
+        back = align.invert(view.matrix)
+        found = []
+        for b, s, p in zip(boxes[inside], scores[inside], points[inside], strict=True):
+            # an upright box about the turned one's centre, of the same size
+            centre = align.transform_points((b[:2] + b[2:])[None] / 2, back)[0]
+            half = (b[2:] - b[:2]) / 2 * align.scale_of(back)
+            box = np.concatenate([centre - half, centre + half]).astype(np.float32)
+            landmarks = align.transform_points(p, back).astype(np.float32)
+            found.append(Detection(box, float(s), landmarks, self.scheme, self.name))
+        return found
 
     def _detect(self, rgb: np.ndarray, side: int, padding: float) -> list[Detection]:
         """Detections in the whole of ``rgb``, shrunk to ``side`` with its padding."""
@@ -539,20 +539,48 @@ def choose(detections: Sequence[Detection], last: Detection | None) -> Detection
     return max(detections, key=lambda d: d.area)
 
 
-def window_for(box: np.ndarray, window: np.ndarray | None = None) -> np.ndarray:
-    """Return the (4,) window to look for the face in next: about twice its size.
+@dataclass(frozen=True)
+class View:
+    """What is looked at while a face is followed.
 
-    The window stays where it is while the face is well inside: the network samples on a grid,
-    and a window that moved with the face would add its own trembling to the landmarks.
+    Attributes:
+        matrix: (2, 3) similarity, frame to view.
+        side: pixels of the square view.
     """
-    side = max(float((box[2:] - box[:2]).max()), 24.0)
-    if window is not None:
-        room = 0.12 * (window[2] - window[0])
-        inside = (box[:2] > window[:2] + room).all() and (box[2:] < window[2:] - room).all()
-        if inside and 0.4 < side / (window[2] - window[0]) < 0.7:
-            return window
-    centre = (box[:2] + box[2:]) / 2
-    return np.concatenate([centre - side, centre + side])
+
+    matrix: np.ndarray
+    side: int
+
+    @classmethod
+    def of(cls, points5: np.ndarray, side: int) -> View:
+        """The view about a face: it fills most of the side, and is not enlarged.
+
+        Args:
+            points5: (5, 2) pixels of the frame.
+            side: largest side of the view; a multiple of 32.
+        """
+        scale = float(align.scale_of(align.similarity(points5, _in_view(side))))
+        if scale > 1:
+            side = max(64, 32 * math.ceil(side / scale / 32))
+        return cls(align.similarity(points5, _in_view(side)), side)
+
+    def fits(self, points5: np.ndarray) -> bool:
+        """Whether the face is still about where, as large and as upright as it was.
+
+        The view stays as it is while this holds: the network samples on a grid, and a view
+        that moved with the face would add its own trembling to the landmarks.
+        """
+        drift = align.similarity(align.transform_points(points5, self.matrix), _in_view(self.side))
+        centre = align.transform_points(_in_view(self.side).mean(0)[None], drift)[0]
+        moved = np.abs(centre - _in_view(self.side).mean(0)).max() / self.side
+        turned = abs(math.degrees(math.atan2(drift[1, 0], drift[0, 0])))
+        return moved < 0.08 and turned < 8 and 0.85 < align.scale_of(drift) < 1.18
+
+
+@lru_cache(maxsize=16)
+def _in_view(side: int) -> np.ndarray:
+    """Where the five points of a followed face belong in its view."""
+    return align.template(side, margin=0.3)
 
 
 def track(
@@ -566,21 +594,33 @@ def track(
     Args:
         frames: (H, W, 3) uint8 RGB.
         backend: finds the faces.
-        follow: let a backend that can (``detect_in``) look around the last face first; the
-            whole frame is searched when no face there overlaps the last one.
+        follow: let a backend that can (``detect_in``) look at the last face's surroundings
+            first; the whole frame is searched when no face there overlaps the last one.
     """
     look = getattr(backend, "detect_in", None) if follow else None
     last: Detection | None = None
-    window: np.ndarray | None = None
+    view: View | None = None
     for number, frame in enumerate(frames):
         face = None
-        if look is not None and last is not None and window is not None:
-            close = look(frame, window)
-            if close and overlap(last.bbox, np.stack([d.bbox for d in close])).max() > SAME_FACE:
-                face = choose(close, last)
+        if look is not None and view is not None and last is not None:
+            face = _same(look(frame, view), last)
         if face is None:
+            view = None
             face = choose(backend.detect(frame), last)
-            window = None
+            if look is not None and face is not None and face.landmarks is not None:
+                # once more in its view: as exact as the frames that follow
+                view = View.of(face.points5, backend.near_side)
+                face = _same(look(frame, view), face) or face
         if face is not None:
-            window, last = window_for(face.bbox, window), face
+            last = face
+            if view is not None and not view.fits(face.points5):
+                view = View.of(face.points5, backend.near_side)
         yield number, frame, face
+
+
+def _same(detections: Sequence[Detection], last: Detection) -> Detection | None:
+    """The detection that shows the same face as ``last``, if any."""
+    if not detections:
+        return None
+    shared = overlap(last.bbox, np.stack([d.bbox for d in detections]))
+    return detections[int(shared.argmax())] if shared.max() > SAME_FACE else None

@@ -35,7 +35,7 @@ from ecstfl.faces import Detection, FaceBackend
 from ecstfl.labels import CLASSES
 from ecstfl.video import content_sha256, read_frames
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 """Counts up when the same options would give other pixels; old caches are then left aside."""
 
 HOLD_BYTES = 384 * 2**20

@@ -235,3 +235,18 @@ def test_similarity_transforming_a_frame_leaves_the_crop_unchanged():
         matrix = align.similarity(align.transform_points(points, move), align.template(64))
         again = align.warp(moved, matrix, 64)
         assert np.abs(again.astype(int) - crop).mean() < 1.5
+
+
+@pytest.mark.parametrize("scale", [2.0, 0.9, 0.45, 0.3, 0.12])
+def test_warp_shrunk_shows_the_same_as_warp(scale):
+    image = picture(400, 500)
+    turn = cv2.getRotationMatrix2D((240, 190), 20, scale)
+    turn[:, 2] += np.array([32, 32]) - [240, 190]
+    exact = align.warp(image, turn, 64, align.supersampling(turn[None])).astype(int)
+    quick = align.warp_shrunk(image, turn, 64).astype(int)
+    inside = cv2.erode(exact.min(-1).astype(np.uint8), np.ones((7, 7))) > 0
+    assert inside.mean() > 0.3
+    assert np.abs(exact - quick)[inside].mean() < 3
+    away = turn.copy()
+    away[:, 2] += 10_000
+    assert (align.warp_shrunk(image, away, 64) == 0).all()
