@@ -113,15 +113,7 @@ def examine(
         findings.extend(leaking_groups(clipset))
     probes: tuple[Probe, ...] = ()
     if not quick:
-        with ThreadPoolExecutor(max_workers=workers or os.cpu_count() or 1) as pool:
-            bar = tqdm(
-                pool.map(probe, clipset),
-                total=len(clipset),
-                desc="reading clips",
-                unit="clip",
-                disable=not progress,
-            )
-            probes = tuple(bar)
+        probes = _probe_all(clipset, workers or os.cpu_count() or 1, progress)
         findings.extend(_content_findings(clipset, probes))
     seconds = None
     if time_frames is not None and probes:
@@ -143,6 +135,21 @@ def examine(
         seconds_per_frame=seconds,
         root=str(root),
     )
+
+
+def _probe_all(clipset: ClipSet, workers: int, progress: bool) -> tuple[Probe, ...]:
+    pool = ThreadPoolExecutor(max_workers=workers)
+    try:
+        bar = tqdm(
+            pool.map(probe, clipset),
+            total=len(clipset),
+            desc="reading clips",
+            unit="clip",
+            disable=not progress,
+        )
+        return tuple(bar)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)  # after Ctrl-C: only the clips under way
 
 
 def probe(clip: Clip) -> Probe:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import csv
 import re
+import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +196,13 @@ def read_votes(root: Path | str) -> dict[str, tuple[float, ...]]:
             f'{path}: reading votes needs openpyxl; install it with pip install "ecstfl[xlsx]"'
         ) from None
     try:
+        with zipfile.ZipFile(path) as packed:
+            size = sum(info.file_size for info in packed.infolist())
+        if size > _LARGEST_SHEET:
+            raise UserError(f"{path}: unpacks to {size / 1e9:.1f} GB, too large to be the votes")
         book = load_workbook(path, read_only=True, data_only=True)
+    except UserError:
+        raise
     except Exception as problem:  # openpyxl raises many kinds for a damaged file
         raise UserError(f"{path}: cannot be read as a spreadsheet ({problem})") from None
     try:
@@ -218,6 +225,7 @@ def read_votes(root: Path | str) -> dict[str, tuple[float, ...]]:
         book.close()
 
 
+_LARGEST_SHEET = 256 << 20
 _ID_HEADERS = frozenset({"order", "video_name", "video", "id", "name", "clip", "index"})
 
 

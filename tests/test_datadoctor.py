@@ -2,12 +2,14 @@ import argparse
 import itertools
 import json
 import shutil
+import time
 
 import av
 import numpy as np
 import pytest
 from miniatures import make_cremad, make_dfew, make_folder, make_ravdess, pattern, write_video
 
+from ecstfl import datadoctor
 from ecstfl.datacli import add_data_parser
 from ecstfl.datadoctor import examine, report_json, report_text
 from ecstfl.dfew import survey_dfew
@@ -228,6 +230,22 @@ def test_quick_opens_nothing(dfew, capsys):
     assert run("dfew", "--root", dfew, "--quick") == 0
     assert "Frames per clip" not in capsys.readouterr().out
     assert run("dfew", "--root", dfew) == 1
+
+
+def test_ctrl_c_does_not_wait_for_all_clips(tmp_path, monkeypatch):
+    survey = survey_folder(make_folder(tmp_path))
+    begun = []
+
+    def stops(clip):
+        begun.append(clip.id)
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.1)
+
+    monkeypatch.setattr(datadoctor, "probe", stops)
+    with pytest.raises(KeyboardInterrupt):
+        examine(survey, workers=1)
+    assert len(begun) < len(survey.clipset)
 
 
 def test_expected_time_scales_with_all_frames(tmp_path):

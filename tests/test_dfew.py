@@ -1,4 +1,5 @@
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -339,3 +340,15 @@ def test_votes_that_are_no_spreadsheet(own):
     (finding,) = survey_dfew(own).of("votes-unread")
     assert "annotation.xlsx" in finding.message
     assert len(open_dfew(own)) == 35
+
+
+def test_votes_that_would_fill_the_memory(own):
+    path = write_votes(own)
+    with (
+        zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("xl/media/big", "w", force_zip64=True) as member,
+    ):
+        for _ in range(260):
+            member.write(bytes(1 << 20))
+    with pytest.raises(UserError, match="too large"):
+        read_votes(own)
