@@ -11,7 +11,9 @@ answer. A longer one is read through overlapping windows of a typical training c
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +36,7 @@ from ecstfl.train import MODEL_FORMAT, build_backbone, score
 from ecstfl.video import read_frames
 from ecstfl.windows import (
     Faces,
-    PreparedWindow,
+    RawWindow,
     Windower,
     WindowPlan,
     follow_all,
@@ -51,13 +53,14 @@ answer is then more often wrong than right."""
 ASSUMED_FPS: Final = 25.0
 """Frames a second of frame folders, arrays and files that do not say."""
 
-STEPS_A_WINDOW: Final = 4
-"""Windows overlap: by default the next begins a quarter of a window later."""
+STEPS_A_WINDOW: Final = 2
+"""Windows overlap: by default the next begins half a window later."""
 
 FEW_FRAMES: Final = 5
 """With ``all_faces``, faces followed for fewer frames are left out (and counted)."""
 
-_BATCH: Final = 16
+_BATCH: Final = 8
+"""Windows aligned and scored together."""
 
 
 @dataclass(frozen=True)
@@ -285,7 +288,7 @@ class Options:
 
     Attributes:
         window: seconds of a window (default: a typical training clip).
-        step: seconds from one window to the next (default: a quarter of a window).
+        step: seconds from one window to the next (default: half a window).
         whole: videos up to this many seconds are taken whole (default: the longest training
             clip).
         all_faces: follow every face, not only the main person's.
@@ -452,6 +455,9 @@ class Recognizer:
 class Stream:
     """One video on its way through a recogniser: frames in, windows out, memory bounded.
 
+    Decoding and finding faces go on in the caller's thread while a second one aligns and scores
+    what is complete: together about two cores' worth of work.
+
     Args:
         recognizer: the model.
         fps: frames a second.
@@ -463,7 +469,7 @@ class Stream:
         self._plan = recognizer.plan(fps)
         self._backend = recognizer.backend(source)
         self._windower = Windower(recognizer.config.preprocess, self._plan, self._backend)
-        self._waiting: list[PreparedWindow] = []
+        self._waiting: list[RawWindow] = []
         self._size: dict[int, float] = {}  # summed face area: the main person has the most
         self._span: dict[int, tuple[int, int, int]] = {}  # first and last frame, faces
         self.windows: dict[int, list[Window]] = {}
@@ -488,18 +494,25 @@ class Stream:
             followed = follow_all(frames, self._backend, forget=self._plan.length)
         else:
             followed = follow_main(frames, self._backend, follow)
-        for number, frame, present in followed:
-            for person, face in present.items():
-                area = face.area if face is not None else 1.0
-                self._size[person] = self._size.get(person, 0.0) + area
-                first, _, count = self._span.get(person, (number, number, 0))
-                self._span[person] = (first, number, count + 1)
-            self._waiting.extend(self._windower.add(number, frame, present))
-            if len(self._waiting) >= batch:
-                self._score()
-            yield number, frame, present
-        self._waiting.extend(self._windower.finish())
-        self._score()
+        running: deque[Future[list[tuple[int, Window]]]] = deque()
+        with ThreadPoolExecutor(1) as pool:
+            for number, frame, present in followed:
+                for person, face in present.items():
+                    area = face.area if face is not None else 1.0
+                    self._size[person] = self._size.get(person, 0.0) + area
+                    first, _, count = self._span.get(person, (number, number, 0))
+                    self._span[person] = (first, number, count + 1)
+                self._waiting.extend(self._windower.add(number, frame, present))
+                if len(self._waiting) >= batch:
+                    running.append(pool.submit(self._score, self._take()))
+                # at most one batch waits, so that memory stays bounded; live, none does
+                while len(running) > (batch > 1):
+                    self._store(running.popleft().result())
+                yield number, frame, present
+            self._waiting.extend(self._windower.finish())
+            running.append(pool.submit(self._score, self._take()))
+            while running:
+                self._store(running.popleft().result())
 
     def people(self) -> list[Person]:
         """Return the people seen, main person first, as far as their windows are complete."""
@@ -508,7 +521,7 @@ class Stream:
         self.left_out = 0
         for number in sorted(self.windows, key=lambda k: -self._size[k]):
             first, last, faces = self._span[number]
-            if many and faces < FEW_FRAMES and len(self.windows) > 1:
+            if many and faces < min(FEW_FRAMES, self.n_frames):
                 self.left_out += 1
                 continue
             windows = self.windows[number]
@@ -524,17 +537,27 @@ class Stream:
             people.append(Person(number, total, tuple(windows)))
         return people
 
-    def _score(self) -> None:
-        if not self._waiting:
-            return
-        probabilities = self._recognizer.probabilities(np.stack([w.frames for w in self._waiting]))
-        for window, p in zip(self._waiting, probabilities, strict=True):
+    def _take(self) -> list[RawWindow]:
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def _score(self, raw: list[RawWindow]) -> list[tuple[int, Window]]:
+        if not raw:
+            return []
+        prepared = [window.prepare() for window in raw]
+        probabilities = self._recognizer.probabilities(np.stack([w.frames for w in prepared]))
+        rows = []
+        for window, p in zip(prepared, probabilities, strict=True):
             n = window.end - window.first
-            outcome = self._recognizer.judge(p, n, window.faces)
+            outcome, why = self._recognizer.judge(p, n, window.faces)
             start, end = window.first / self.fps, window.end / self.fps
-            row = Window(start, end, n, window.faces, tuple(p.tolist()), *outcome)
-            self.windows.setdefault(window.person, []).append(row)
-        self._waiting.clear()
+            row = Window(start, end, n, window.faces, tuple(p.tolist()), outcome, why)
+            rows.append((window.person, row))
+        return rows
+
+    def _store(self, rows: list[tuple[int, Window]]) -> None:
+        for person, window in rows:
+            self.windows.setdefault(person, []).append(window)
 
 
 def _track(rows: list[tuple[int, np.ndarray, np.ndarray]]) -> Track:
