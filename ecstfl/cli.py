@@ -267,6 +267,11 @@ def _add_data_choice(parser: argparse.ArgumentParser) -> None:
         "one sub-folder per expression, or a CSV (default: embedded)",
     )
     parser.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies")
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="go on without clips that are missing or broken; the results then say so",
+    )
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -320,7 +325,7 @@ def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
 def _open(args: argparse.Namespace) -> ClipSet:
     from ecstfl.opendata import open_data
 
-    clipset = open_data(args.data, args.root)
+    clipset = open_data(args.data, args.root, allow_missing=args.allow_missing)
     for note in clipset.notes:
         print(f"Note: {note}")
     return clipset

@@ -19,6 +19,7 @@ import numpy as np
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.spatial import procrustes
 
 from ecstfl.labels import CLASSES
@@ -180,17 +181,19 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
     accuracy.set(title="Accuracy (line: chance)", xlabel="epoch", ylabel="WAR, %", ylim=(0, 100))
     accuracy.legend(fontsize=8)
     ratio.set(
-        title="Within / between distances in training batches",
+        title="Within / between class distances, training",
         xlabel="epoch",
         ylabel="ratio (lower: tighter classes)",
     )
     _curve_end(ratio)
+    for axis in (loss, accuracy, ratio):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(marks(runs), fontsize=10)
     return figure
 
 
 def _curve_end(axis: Axes) -> None:
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, 1.1 * axis.get_ylim()[1])
     axis.legend(fontsize=8)
 
 

@@ -100,7 +100,7 @@ def bootstrap_interval(
     Args:
         labels: (n,) truth.
         predictions: (n,) predicted classes.
-        groups: (n,) identity of each clip.
+        groups: (n,) identity of each clip; an empty name is a group of its own.
         metric: ``"uar"`` or ``"war"``.
         baseline: (n,) predictions of another model on the same clips; then the interval is
             of the difference ``predictions - baseline``, resampled in pairs.
@@ -114,7 +114,9 @@ def bootstrap_interval(
     if metric not in ("uar", "war"):
         raise ValueError(f"expected metric 'uar' or 'war', got {metric!r}")
     function = uar if metric == "uar" else war
-    labels, groups = np.asarray(labels), np.asarray(groups)
+    labels = np.asarray(labels)
+    # An unknown identity must not make strangers one person.
+    groups = np.array([str(g) or f"\0{i}" for i, g in enumerate(np.asarray(groups).tolist())])
     _, member = np.unique(groups, return_inverse=True)
     n_groups = int(member.max()) + 1
 

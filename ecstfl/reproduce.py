@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,8 @@ def reproduce(
         UserError: anything in the input or the folders that stops the work, in one sentence.
     """
     device = choose_device(device)
+    if clipset.aligned:  # DFEW's face versions: cut by the authors, not to be cut again
+        profile = replace(profile, preprocess=replace(profile.preprocess, alignment="none"))
     clipset = select_clips(profile, clipset)
     configs = plan_runs(profile, clipset, folds=folds, seeds=seeds, evaluate=evaluate)
     _check_results(places.results, configs[0])
@@ -101,7 +103,8 @@ def reproduce(
     workers = max(1, min(workers, len(todo)))
 
     say(f"Plan: {profile.name} profile on {clipset.name}{' (synthetic)' * clipset.synthetic}")
-    say(f"  clips   {len(clipset)} of {len(set(clipset.groups.tolist()))} identities")
+    groups = len(set(clipset.groups.tolist()) - {""})
+    say(f"  clips   {len(clipset)}" + (f" of {groups} identities" if groups else ""))
     net = profile.backbone
     say(
         f"  input   {profile.augment.frames} x {profile.augment.size} x {profile.augment.size}, "

@@ -76,6 +76,15 @@ def test_paired_difference_of_a_model_with_itself_is_zero():
     assert better.value == pytest.approx(1 - np.mean(labels == guess))
 
 
+def test_clips_without_an_identity_are_not_one_person():
+    labels = np.arange(70) % 7
+    guess = np.where(np.arange(70) % 3 == 0, (labels + 1) % 7, labels)
+    unknown = bootstrap_interval(labels, guess, np.array([""] * 70), "war", resamples=200)
+    alone = bootstrap_interval(labels, guess, np.arange(70), "war", resamples=200)
+    assert unknown.high - unknown.low > 0.1
+    assert unknown.high - unknown.low == pytest.approx(alone.high - alone.low, abs=0.05)
+
+
 def test_mcnemar_counts_and_p():
     labels = np.zeros(20, int)
     first = np.array([1] * 10 + [0] * 10)

@@ -1,0 +1,61 @@
+"""What README shows is what the landed runs say, and they are of the present plan and data."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecstfl.config import RunConfig, from_dict
+from ecstfl.embedded import open_embedded
+from ecstfl.metrics import confusion_matrix
+from ecstfl.profiles import get_profile, plan_runs
+from ecstfl.runs import read_features
+from ecstfl.table import build_table, markdown
+
+ROOT = Path(__file__).resolve().parent.parent
+LANDED = ROOT / "results" / "landed" / "quick"
+RUNS = sorted(LANDED.glob("runs/*/run.json"))
+
+
+@pytest.fixture(scope="module")
+def configs():
+    return plan_runs(get_profile("quick"), open_embedded(ROOT / "data"))
+
+
+def test_the_landed_runs_are_of_todays_quick_profile_and_data(configs):
+    landed = {json.loads(path.read_text())["config_hash"] for path in RUNS}
+    assert {config.hash for config in configs} <= landed
+
+
+def test_readme_shows_the_table_of_the_landed_runs(configs):
+    readme = (ROOT / "README.md").read_text()
+    shown = readme.split("<!-- landed table: quick -->")[1].split("<!-- end of landed table -->")[0]
+    table = markdown(build_table(LANDED, configs))
+    assert shown.strip() == table.strip()
+    assert (LANDED / "table.md").read_text() == table
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda p: p.parent.name)
+def test_each_landed_run_agrees_with_its_own_predictions(path):
+    run = json.loads(path.read_text())
+    features = read_features(path.parent)
+    confusion = confusion_matrix(features["labels"], features["predictions"])
+    np.testing.assert_array_equal(confusion, run["confusion"])
+    logits = features["logits"].astype(np.float64)  # stored as float16: near ties may swap
+    chosen = logits[np.arange(len(logits)), features["predictions"]]
+    assert (chosen >= logits.max(1) - 0.02).all()
+    config = from_dict(RunConfig, run["config"])
+    assert config.hash == run["config_hash"]
+    assert config.name == path.parent.name
+    assert len(run["history"]) == config.optim.epochs
+    assert run["provenance"]["modified"] is False  # made by code that can be checked out
+
+
+@pytest.mark.parametrize("name", ["umap", "confusion", "curves"])
+def test_landed_figures_name_the_landed_runs(name, configs):
+    sidecar = json.loads((ROOT / f"figures/landed/quick/{name}.json").read_text())
+    assert sidecar["runs"] == [config.name for config in configs[:2]]
+    assert sidecar["synthetic"] is True
+    svg = (ROOT / f"figures/landed/quick/{name}.svg").read_text()
+    assert "SYNTHETIC" in svg
