@@ -125,7 +125,8 @@ def measure(n, d, device, seconds):
     y = (torch.arange(n) % 7).to(device)
     chosen = contenders(n, d)
     warm = sum(one_pass(function, x, y) for function in chosen.values())  # and load kernels
-    warm = sum(one_pass(function, x, y) for function in chosen.values()) if warm < 30 else warm
+    if warm < 30:
+        warm = sum(one_pass(function, x, y) for function in chosen.values())
     rounds = max(3, min(51, int(seconds / warm)))
     times = {name: [] for name in chosen}
     for _ in range(rounds):
@@ -205,6 +206,8 @@ def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="up to n = 256")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="batch sizes")
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="feature sizes")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: both where present")
     parser.add_argument("--seconds", type=float, default=10.0, help="for one size (default 10)")
     parser.add_argument("--no-naive", action="store_true", help="leave out the plain-Python loop")
@@ -225,8 +228,8 @@ def main():
     for device in devices:
         record[f"machine {device}"] = machine(device)
         print(machine(device))
-        sizes = [n for n in SIZES if not options.quick or n <= 256]
-        for d in WIDTHS:
+        sizes = [n for n in options.sizes if not options.quick or n <= 256]
+        for d in options.widths:
             for n in sizes:
                 result = measure(n, d, device, options.seconds / (5 if options.quick else 1))
                 rounds = len(result["bare torch.cdist"][1])

@@ -149,8 +149,7 @@ def _prepare(x: Tensor, p: float) -> tuple[Tensor, Tensor]:
         return z, z.new_empty(0)
     z = x.double()
     z -= z.mean(dim=0)  # in place: no second copy
-    some = z.split(max(1, _BLOCK_ENTRIES // x.shape[1]))  # vecdot makes room for all products
-    return z, torch.cat([torch.linalg.vecdot(part, part) for part in some])
+    return z, torch.linalg.vector_norm(z, dim=1).square()  # z * z would be that second copy
 
 
 def _distances(z: Tensor, square: Tensor, rows: slice, p: float) -> Tensor:
