@@ -109,16 +109,8 @@ def render_clip(
     awake = [unit_weights(head, person.style, row * _NOT_BLINK) for row in play.tracks]
     figure = Figure(head, person, scene, max(awake, key=lambda w: float(w.sum())))
 
-    spread = 0.4 + 0.6 * difficulty
-    yaw0, pitch0, roll0 = rng.normal(0, 0.30 * spread), rng.normal(0, 0.10), rng.normal(0, 0.08)
-    if rng.random() < 0.14 * max(0.0, difficulty - 0.3) / 0.7:
-        yaw0 += rng.choice([-1, 1]) * rng.uniform(0.4, 0.8)
-    swing = rng.uniform(0.4, 1.4 + 0.4 * difficulty)
-    yaw = yaw0 + _path(rng, frames, 0.11 * swing, 4)
-    pitch = np.clip(pitch0 + _path(rng, frames, 0.06 * swing, 4), -0.45, 0.45)
-    roll = roll0 + _path(rng, frames, 0.05 * swing, 4)
-    gaze_yaw, gaze_pitch = _path(rng, frames, 0.14, 5), _path(rng, frames, 0.06, 5)
-    shake = np.stack([_path(rng, frames, 0.025 * swing * spread, 5) for _ in range(2)], 1)
+    motion = _draw_motion(rng, frames, difficulty)
+    yaw, pitch, roll, shake = motion.yaw, motion.pitch, motion.roll, motion.shake
 
     drawn = rng.choice(OCCLUDERS, p=_occluder_odds(difficulty))
     kind = str(drawn) if occluder is None else occluder
@@ -126,7 +118,7 @@ def render_clip(
     gap_kind, gap = _draw_gap(rng, frames, difficulty, faceless)
     bars = rng.random() < 0.10 * difficulty
     words = "".join(rng.choice(_LETTERS, 22)) if rng.random() < 0.15 * difficulty else ""
-    body_yaw = 0.35 * yaw0
+    body_yaw = 0.35 * motion.yaw0
     behind = (
         _bystander(rng, head, scene, person, size)
         if rng.random() < 0.2 * max(0, difficulty - 0.5)
@@ -147,8 +139,8 @@ def render_clip(
         if turned:
             turn = rotation(0.15 * (yaw[f] - body_yaw), 0.3 * pitch[f], 0)
         gaze = (
-            float(gaze_yaw[f] - 0.5 * yaw[f]),
-            float(gaze_pitch[f] + 0.35 * play.tracks[f, UNIT_NAMES.index("AU64")]),
+            float(motion.gaze_yaw[f] - 0.5 * yaw[f]),
+            float(motion.gaze_pitch[f] + 0.35 * play.tracks[f, UNIT_NAMES.index("AU64")]),
         )
         shift = (float(shake[f, 0]), float(shake[f, 1]))
         colour, alpha, points, seen = figure.draw(
@@ -209,6 +201,36 @@ def render_clip(
         **person.params,
     }
     return Clip(out, play.tracks, landmarks, seen_share, box, pose, visible, info)
+
+
+@dataclass(frozen=True)
+class _Motion:
+    """Head pose and gaze in radians and camera shake (frames, 2) as a share of the frame."""
+
+    yaw0: float
+    yaw: np.ndarray
+    pitch: np.ndarray
+    roll: np.ndarray
+    gaze_yaw: np.ndarray
+    gaze_pitch: np.ndarray
+    shake: np.ndarray
+
+
+def _draw_motion(rng: np.random.Generator, n: int, difficulty: float) -> _Motion:
+    spread = 0.4 + 0.6 * difficulty
+    yaw0, pitch0, roll0 = rng.normal(0, 0.30 * spread), rng.normal(0, 0.10), rng.normal(0, 0.08)
+    if rng.random() < 0.14 * max(0.0, difficulty - 0.3) / 0.7:
+        yaw0 += rng.choice([-1, 1]) * rng.uniform(0.4, 0.8)
+    swing = rng.uniform(0.4, 1.4 + 0.4 * difficulty)
+    return _Motion(
+        yaw0=float(yaw0),
+        yaw=yaw0 + _path(rng, n, 0.11 * swing, 4),
+        pitch=np.clip(pitch0 + _path(rng, n, 0.06 * swing, 4), -0.45, 0.45),
+        roll=roll0 + _path(rng, n, 0.05 * swing, 4),
+        gaze_yaw=_path(rng, n, 0.14, 5),
+        gaze_pitch=_path(rng, n, 0.06, 5),
+        shake=np.stack([_path(rng, n, 0.025 * swing * spread, 5) for _ in range(2)], 1),
+    )
 
 
 _NOT_BLINK = np.array([name != "AU45" for name in UNIT_NAMES], np.float32)

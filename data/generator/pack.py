@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from ecstfl.labels import CLASSES, DFEW_COUNTS, label_index
 from .clip import Clip, render_clip
 from .expression import UNIT_NAMES
 from .geometry import load_head
-from .identity import make_identity
+from .identity import Identity, make_identity
 
 FPS = 25
 FOLDS = 5
@@ -177,19 +178,22 @@ def _run(root: Path, config: PackConfig, people: list[list[Task]], workers: int)
             raise
 
 
-_PERSON: dict[tuple[int, int], object] = {}
+@lru_cache(maxsize=1)  # clips come person by person; one person takes about 20 MB
+def _person(number: int, seed: int) -> Identity:
+    return make_identity(load_head(), number, seed)
 
 
 def _render_person(root: Path, config: PackConfig, tasks: list[Task]) -> int:
-    key = (tasks[0].identity, config.seed)
-    if key not in _PERSON:  # only the latest person is kept: about 20 MB each
-        _PERSON.clear()
-        _PERSON[key] = make_identity(load_head(), *key)
     for task in tasks:
         clip = render_clip(
-            _PERSON[key], task.label, config.seed, task.frames, config.size, task.difficulty,
+            _person(task.identity, config.seed),
+            task.label,
+            config.seed,
+            task.frames,
+            config.size,
+            task.difficulty,
             take=task.take,
-        )  # fmt: skip
+        )
         _store(root, config, task, clip)
     return len(tasks)
 
