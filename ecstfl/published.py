@@ -41,3 +41,123 @@ PATENT_TABLE_1 = (
     ),
 )
 """The claim that this project reproduces: five folds of DFEW pooled, no seed, no interval."""
+
+_PAPER = "Jiang et al., DFEW, ACM MM 2020, comparison tables"
+
+PAPER_ROWS = (
+    *PATENT_TABLE_1,
+    PublishedRow(
+        "C3D, center loss",
+        (75.62, 44.67, 54.18, 63.14, 42.21, 2.07, 22.17),
+        43.44,
+        54.17,
+        _PAPER,
+    ),
+    PublishedRow("P3D", (74.85, 43.40, 54.18, 60.42, 50.99, 0.69, 23.28), 43.97, 54.47, _PAPER),
+    PublishedRow("R3D18", (79.67, 39.07, 57.66, 50.39, 48.26, 3.45, 21.06), 42.79, 53.22, _PAPER),
+    PublishedRow(
+        "3D ResNet18", (73.13, 48.26, 50.51, 64.75, 50.10, 0.00, 26.39), 44.73, 54.98, _PAPER
+    ),
+    PublishedRow("I3D-RGB", (78.61, 44.19, 56.69, 55.87, 45.88, 2.07, 20.51), 43.40, 54.27, _PAPER),
+    PublishedRow(
+        "VGG11+LSTM", (76.89, 37.65, 58.04, 60.70, 43.70, 0.00, 19.73), 42.39, 53.70, _PAPER
+    ),
+    PublishedRow(
+        "ResNet18+LSTM", (78.00, 40.65, 53.77, 56.83, 45.00, 4.14, 21.62), 42.86, 53.08, _PAPER
+    ),
+    PublishedRow(
+        "3D ResNet18, center loss",
+        (78.49, 44.30, 54.89, 58.40, 52.35, 0.69, 25.28),
+        44.91,
+        55.48,
+        _PAPER,
+    ),
+    PublishedRow(
+        "3D ResNet18, EC-STFL",
+        (79.18, 49.05, 57.85, 60.98, 46.15, 2.76, 21.51),
+        45.35,
+        56.51,
+        _PAPER,
+    ),
+)
+"""Every row that is printed with its recalls; the first two are the patent's."""
+
+
+@dataclass(frozen=True)
+class PublishedScore:
+    """A result on DFEW of which only the two averages are known here, in percent.
+
+    Attributes:
+        method: as printed.
+        uar: unweighted average recall.
+        war: weighted average recall.
+        source: where it is printed.
+    """
+
+    method: str
+    uar: float
+    war: float
+    source: str
+
+
+PAPER_EC_STFL_SCORES = (
+    PublishedScore("P3D, EC-STFL", 45.22, 56.48, _PAPER),
+    PublishedScore("R3D18, EC-STFL", 45.05, 56.19, _PAPER),
+    PublishedScore("I3D-RGB, EC-STFL", 45.05, 56.19, _PAPER),
+    PublishedScore("VGG11+LSTM, EC-STFL", 44.78, 56.25, _PAPER),
+    PublishedScore("ResNet18+LSTM, EC-STFL", 43.60, 54.72, _PAPER),
+)
+"""EC-STFL on the paper's other networks; two rows are the same."""
+
+LATER_SCORES = (
+    PublishedScore("Former-DFER", 53.69, 65.70, "2021"),
+    PublishedScore("IAL", 55.71, 69.24, "2023"),
+    PublishedScore("M3DFEL", 56.10, 69.25, "2023"),
+    PublishedScore("DFER-CLIP", 59.61, 71.25, "2023"),
+    PublishedScore("MAE-DFER", 63.41, 74.43, "2023"),
+    PublishedScore("S2D", 61.82, 76.03, "2024"),
+    PublishedScore("S4D", 66.80, 76.68, "2025"),
+)
+"""What came after, for scale; choosing the best epoch on the test fold is common among them."""
+
+FIGURE_3_C3D = (
+    (1838, 181, 204, 186, 18, 5, 13),
+    (312, 748, 484, 162, 108, 6, 74),
+    (186, 301, 1471, 350, 286, 13, 62),
+    (148, 118, 383, 1358, 95, 5, 66),
+    (38, 104, 455, 121, 661, 1, 89),
+    (13, 11, 67, 24, 19, 2, 9),
+    (44, 135, 184, 153, 199, 2, 185),
+)
+"""Paper, Fig. 3: C3D. Rows are the truth; integers decoded from the printed percentages."""
+
+FIGURE_3_EC_STFL = (
+    (1855, 198, 196, 166, 18, 3, 9),
+    (225, 933, 399, 153, 92, 2, 90),
+    (176, 315, 1463, 360, 262, 9, 84),
+    (142, 160, 366, 1337, 87, 2, 79),
+    (41, 115, 379, 126, 675, 5, 128),
+    (23, 19, 59, 22, 10, 5, 7),
+    (41, 141, 159, 152, 184, 1, 224),
+)
+"""Paper, Fig. 3: C3D with EC-STFL, as :data:`FIGURE_3_C3D`."""
+
+FOLD_1_CLIPS = 2341
+"""Test clips of DFEW's first fold, on which Figs 5 and 6 are drawn."""
+
+LAMBDA_SWEEP = {
+    1: 53.99,
+    3: 54.04,
+    5: 54.04,
+    10: 53.78,
+    15: 54.42,
+    20: 54.51,
+    30: 54.25,
+    50: 53.40,
+    80: 55.28,
+    100: 54.55,
+}
+"""Paper, Figs 5 and 6: WAR of C3D + EC-STFL on fold 1, by lambda, in percent."""
+
+SAME_SETTING = {"C3D": (53.78, 56.17), "3D ResNet18": (57.71, 53.78)}
+"""Paper, Figs 5 and 6: WAR on fold 1 of lambda 10, batch 24, as each figure plots it."""
