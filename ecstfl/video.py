@@ -42,6 +42,9 @@ MAX_SIDE = 16384
 MAX_DAMAGED_PACKETS = 1000
 """A stream with more undecodable packets than this is given up."""
 
+DECODING_ERRORS = (av.FFmpegError, OSError, EOFError, ValueError, LookupError, RuntimeError)
+"""What PyAV raises on damaged files (its errors do not all derive from OSError)."""
+
 av.logging.set_level(av.logging.PANIC)  # the reasons are in the exceptions; stderr stays clean
 
 
@@ -208,12 +211,15 @@ def _read_file(path: Path, notes: list[str]) -> Iterator[np.ndarray]:
     options = {"protocol_whitelist": "file"}
     try:
         container = av.open(os.path.abspath(path), options=options, metadata_errors="replace")
-    except (OSError, ValueError, RuntimeError) as error:  # every FFmpegError is one of these
+    except DECODING_ERRORS as error:
         raise UserError(f"cannot read {path}: {_reason(error)}") from error
     if not container.streams.video:
         kind = "sound only" if container.streams.audio else "no picture in it"
         container.close()
         raise UserError(f"cannot read {path}: it has no video stream ({kind})")
+    if container.streams.video[0].codec_context is None:
+        container.close()
+        raise UserError(f"cannot read {path}: there is no decoder for its video stream")
     return _decode(container, path, notes)
 
 
@@ -235,7 +241,7 @@ def _decode(
                 break
             try:
                 frames = packet.decode()
-            except (OSError, ValueError, RuntimeError) as failure:
+            except DECODING_ERRORS as failure:
                 last, damaged = _reason(failure), damaged + 1
                 if damaged > MAX_DAMAGED_PACKETS:
                     break
@@ -246,7 +252,7 @@ def _decode(
                     continue
                 try:
                     image = converter.reformat(frame, format="rgb24").to_ndarray()
-                except (OSError, ValueError, RuntimeError) as failure:
+                except DECODING_ERRORS as failure:
                     last, damaged = _reason(failure), damaged + 1
                     continue
                 read += 1
@@ -268,7 +274,7 @@ def _packets(
             packet = next(packets)
         except StopIteration:
             return
-        except (OSError, ValueError, RuntimeError) as error:
+        except DECODING_ERRORS as error:
             yield None, _reason(error)
             return
         yield packet, ""

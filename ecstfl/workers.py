@@ -27,6 +27,9 @@ Job = dict[str, Any]
 Result = tuple[dict[str, Any], bytes]
 """JSON-able answer and a payload."""
 
+START_LIMIT = 300.0
+"""Seconds for a worker to start: imports on a busy machine or a slow disk take a while."""
+
 _START = "from ecstfl.workers import serve; serve()"
 
 
@@ -39,6 +42,8 @@ def serve() -> None:
     setup = json.loads(jobs.readline())
     module = __import__(setup["module"], fromlist=[setup["function"]])
     work = getattr(module, setup["function"])(setup["options"])
+    answers.write(b'{"answer": {}, "bytes": 0}\n')  # ready: time limits count from here
+    answers.flush()
     for line in jobs:
         answer, payload = work(json.loads(line))
         header = json.dumps({"answer": answer, "bytes": len(payload)}).encode() + b"\n"
@@ -64,15 +69,18 @@ class _Worker:
             stderr=subprocess.DEVNULL,
             env=os.environ | threads | {"PYTHONPATH": os.pathsep.join(p for p in paths if p)},
         )
-        self._send(setup)
-
-    def _send(self, message: dict[str, Any]) -> None:
-        pipe: IO[bytes] = self.process.stdin  # type: ignore[assignment]
-        pipe.write(json.dumps(message).encode() + b"\n")
-        pipe.flush()
+        self._setup: dict[str, Any] | None = setup
 
     def do(self, job: Job, time_limit: float) -> Result | str:
         """The answer to one job, or the sentence that says why there is none."""
+        if self._setup is not None:
+            ready = self._exchange(self._setup, START_LIMIT)
+            if isinstance(ready, str):
+                return f"no process could be started to read it ({ready})"
+            self._setup = None
+        return self._exchange(job, time_limit)
+
+    def _exchange(self, message: dict[str, Any], time_limit: float) -> Result | str:
         late = threading.Event()
 
         def stop() -> None:
@@ -83,7 +91,9 @@ class _Worker:
         timer.daemon = True
         timer.start()
         try:
-            self._send(job)
+            to: IO[bytes] = self.process.stdin  # type: ignore[assignment]
+            to.write(json.dumps(message).encode() + b"\n")
+            to.flush()
             pipe: IO[bytes] = self.process.stdout  # type: ignore[assignment]
             line = pipe.readline()
             if line.endswith(b"\n"):
