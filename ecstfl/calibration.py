@@ -203,7 +203,7 @@ def calibrate(test_run: Path, validation_runs: Sequence[Path], bins: int = 10) -
     Raises:
         UserError: a run is missing, of the wrong kind, or set up differently.
     """
-    config, run = _run(test_run)
+    config, _ = _run(test_run)
     if config.evaluate != "test":
         raise UserError(f"{test_run} is a validation run: name the run that scored the test fold")
     if not validation_runs:
