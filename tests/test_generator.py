@@ -253,6 +253,16 @@ def test_other_options_for_an_unfinished_pack_are_refused(tmp_path, capsys):
     assert "unfinished pack with other options" in capsys.readouterr().err
 
 
+def test_a_finished_pack_is_not_overwritten_unasked(tmp_path, capsys):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/c0009_happy.mp4").write_bytes(b"kept")
+    (tmp_path / "manifest.csv").write_text("clip\n")
+    assert render(tmp_path) == 2
+    assert "holds a finished pack" in capsys.readouterr().err
+    assert (tmp_path / "clips/c0009_happy.mp4").read_bytes() == b"kept"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "manifest.csv"]
+
+
 def test_no_disk_space(tmp_path, monkeypatch, capsys):
     class Usage:
         free = 1000

@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--difficulty", type=_range(float), help="0..1 (default 0.2-0.5; wild: 1)")
     render.add_argument("--seed", type=int, default=2021)
     render.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    render.add_argument("--overwrite", action="store_true", help="render a finished pack anew")
     render.add_argument("--no-finish", action="store_true", help="leave manifest and checksums")
     finish = commands.add_parser("finish", help="write manifest, truth and checksums")
     finish.add_argument("--root", type=Path, default=Path("data"))
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
                 difficulty=args.difficulty or ((1.0, 1.0) if wild else (0.2, 0.5)),
                 seed=args.seed,
             )
-            done = render_pack(args.root, config, args.workers)
+            done = render_pack(args.root, config, args.workers, overwrite=args.overwrite)
             print(f"{done} clips rendered in {args.root}")
             if not args.no_finish:
                 print(f"finished: {finish(args.root)}")

@@ -138,13 +138,31 @@ def plan(config: PackConfig) -> list[Task]:
     return tasks
 
 
-def render_pack(root: Path, config: PackConfig, workers: int = 1, progress: bool = True) -> int:
+def render_pack(
+    root: Path,
+    config: PackConfig,
+    workers: int = 1,
+    progress: bool = True,
+    overwrite: bool = False,
+) -> int:
     """Render what is missing of a pack; returns the number of clips rendered now.
 
+    Args:
+        root: folder of the pack.
+        config: what to render.
+        workers: processes.
+        progress: show a bar.
+        overwrite: start over where a finished pack lies whose parts are gone (a checkout).
+
     Raises:
-        UserError: bad options, other options than the unfinished pack there, or no disk space.
+        UserError: bad options, a finished pack or an unfinished one with other options there,
+            or no disk space.
     """
     config = config.checked()
+    if (root / "manifest.csv").is_file() and not (root / ".parts").is_dir() and not overwrite:
+        raise UserError(
+            f"{root} holds a finished pack; choose another --root, or --overwrite to render it anew"
+        )
     _prepare(root, config)
     left = [t for t in plan(config) if not _is_done(root, t)]
     _require_space(root, len(left), config)
@@ -341,11 +359,6 @@ def finish(root: Path) -> dict[str, int]:
         for key, value in row.pop("_arrays").items():
             arrays.setdefault(key, []).append(value)
         offsets.append(offsets[-1] + row["frames"])
-    wanted = {root / row["file"] for row in kept}
-    for folder in FOLDERS.values():
-        for file in (root / folder).glob("*.mp4"):
-            if file not in wanted:
-                file.unlink()
     columns = [
         *MANIFEST_HEAD,
         *(k for k in kept[0] if k not in (*MANIFEST_HEAD, "sha256")),
@@ -366,6 +379,11 @@ def finish(root: Path) -> dict[str, int]:
         **{key: np.concatenate(value) for key, value in arrays.items()},
     )
     _write(root / "truth.npz", truth.getvalue())
+    wanted = {root / row["file"] for row in kept}
+    for folder in FOLDERS.values():
+        for file in (root / folder).glob("*.mp4"):
+            if file not in wanted:
+                file.unlink()
     write_checksums(root)
     return counts
 
