@@ -187,7 +187,10 @@ def _blocks(n: int) -> list[slice]:
 
 def _class_sizes(labels: Tensor) -> Tensor:
     """|N_i| for each i: (n,) int64, also by blocks."""
-    return torch.cat([(labels[rows, None] == labels).sum(1) for rows in _blocks(len(labels))])
+    size = torch.empty_like(labels, dtype=torch.int64)
+    for rows in _blocks(len(labels)):
+        size[rows] = (labels[rows, None] == labels).sum(dim=1)
+    return size
 
 
 # --------------------------------------------------------------------------------------------
@@ -253,13 +256,16 @@ class _ECSTFL(torch.autograd.Function):
         n = len(x)
         z, square = _prepare(x, p)
         size = _class_sizes(labels).to(_wide(x))
-        kept, sums = [], []
+        kept = []
+        # made beforehand: small tensors left behind by each block would keep the memory of the
+        # large ones from being used again
+        a, b, total = size.new_empty(3, n)
         for rows in _blocks(n):
             d = _distances(z, square, rows, p).to(_wide(x))
-            sums.append(_row_sums(form, d, labels[rows, None] == labels, size, rows))
+            same = labels[rows, None] == labels
+            a[rows], b[rows], total[rows] = _row_sums(form, d, same, size, rows)
             if n <= _KEEP:
                 kept.append(d)
-        a, b, total = map(torch.cat, zip(*sums, strict=True))
         loss, u, v = _value(form, a, b)
         left_out, within = (b <= 0).sum(), (a * size).sum()
         between = (total.sum() - within).clamp(min=0)
