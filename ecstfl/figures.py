@@ -107,12 +107,9 @@ def umap_pair(
                 zorder=3,
                 bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": COLOURS[c], "alpha": 0.85},
             )
-        measure = run["clusters"]
-        axis.set_title(title_of(run), fontsize=13)
         axis.set_xlabel(
-            f"within / between {measure['within_between']:.2f} · silhouette "
-            f"{measure['silhouette']:.2f} · {measure['k']}-NN purity {measure['purity']:.2f}\n"
-            f"(in the embedding)   WAR {100 * run['war']:.1f} %  UAR {100 * run['uar']:.1f} %"
+            f"{_measures(run)}\n(in the embedding)   WAR {100 * run['war']:.1f} %  "
+            f"UAR {100 * run['uar']:.1f} %"
         )
         axis.set_xticks([])
         axis.set_yticks([])
@@ -120,6 +117,16 @@ def umap_pair(
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
     figure.suptitle(f"Embedding before the classifier, mapped by UMAP\n{marks(runs)}", fontsize=11)
     return figure
+
+
+def _measures(run: Run) -> str:
+    clusters = run["clusters"]
+    if clusters is None:
+        return "cluster measures not defined: one clip a class"
+    return (
+        f"within / between {clusters['within_between']:.2f} · silhouette "
+        f"{clusters['silhouette']:.2f} · {clusters['k']}-NN purity {clusters['purity']:.2f}"
+    )
 
 
 def confusion_pair(runs: Sequence[Run]) -> Figure:

@@ -96,7 +96,7 @@ def reproduce(
         profile = replace(profile, preprocess=replace(profile.preprocess, alignment="none"))
     clipset = select_clips(profile, clipset)
     configs = plan_runs(profile, clipset, folds=folds, seeds=seeds, evaluate=evaluate)
-    _check_results(places.results, configs[0])
+    check_results(places.results, configs[0])
     todo = [c for c in configs if finished_run(places.results, c) is None]
     if workers is None:
         workers = min(len(todo), os.cpu_count() or 1) if device == "cpu" else 1
@@ -119,6 +119,8 @@ def reproduce(
         started = time.perf_counter()
         prepared = preprocess(clipset, profile.preprocess, places.cache)
         say(_preprocess_summary(prepared, time.perf_counter() - started))
+        if not len(prepared.clipset):
+            raise UserError(f"no clip of {clipset.name} has a face that can be used: see above")
         minutes = estimate_minutes(todo, prepared, workers, device)
         say(
             f"Step 2 of 3: training {len(todo)} run(s), {workers} at a time on {device}; "
@@ -385,7 +387,7 @@ def _draw(pair: tuple[RunConfig, RunConfig], places: Places, command: str) -> li
     return written
 
 
-def _check_results(results: Path, config: RunConfig) -> None:
+def check_results(results: Path, config: RunConfig) -> None:
     """Refuse a results folder that holds another data set's or profile's runs."""
     import json
 

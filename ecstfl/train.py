@@ -337,7 +337,10 @@ def _finish(
     labels = clipset.labels[held_out]
     predictions = logits.argmax(1)
     confusion = confusion_matrix(labels, predictions)
-    measures = cluster_measures(embeddings, labels, k=min(10, len(labels) - 1))
+    try:
+        clusters = cluster_measures(embeddings, labels, k=min(10, len(labels) - 1)).as_dict()
+    except ValueError:  # one clip of each class has no within-class distance: not defined
+        clusters = None
     write_features(
         directory,
         ids=np.array(clipset.ids)[held_out],
@@ -361,7 +364,7 @@ def _finish(
         "recalls": recalls(confusion).tolist(),
         "uar": uar(confusion),
         "war": war(confusion),
-        "clusters": measures.as_dict(),
+        "clusters": clusters,
         "history": history,
         "seconds": round(seconds, 1),
         "device": device,

@@ -10,7 +10,7 @@ import pytest
 
 from ecstfl import cli
 
-COMMANDS = ("doctor", "data", "preprocess", "train", "reproduce", "predict")
+COMMANDS = ("doctor", "data", "preprocess", "train", "reproduce", "sweep", "predict")
 
 
 def run(*arguments):

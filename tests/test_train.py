@@ -196,3 +196,10 @@ def test_run_json_holds_what_a_reader_needs(data, tmp_path):
     for key in ("commit", "packages", "processor", "ecstfl"):
         assert key in run["provenance"]
     assert run["history"][0]["one_class_batches"] == 0
+
+
+def test_a_fold_with_one_clip_a_class_has_no_cluster_measures(tmp_path):
+    clipset, clips = toy_data(groups=5)
+    run = train_run(toy_config(clipset, epochs=1), clipset, clips, tmp_path)
+    assert run["n_held_out"] == 7
+    assert run["clusters"] is None
