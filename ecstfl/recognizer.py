@@ -102,8 +102,8 @@ class Window:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
-            "start": round(self.start, 3),
-            "end": round(self.end, 3),
+            "start": self.start,
+            "end": self.end,
             "outcome": self.outcome,
             "why": self.why,
             "expression": self.expression,
