@@ -1,28 +1,63 @@
 """The table: recalls, UAR and WAR of each method, rendered from finished runs alone.
 
-Each row pools the test predictions of its runs, as the paper pools its five folds. Behind the
-value stands a 95 % interval over test identities (:func:`ecstfl.metrics.bootstrap_interval`)
-and, with several runs, the standard deviation between them. The last row is the difference to
-the softmax-only row, in pairs. A table that is synthetic, quick or incomplete says so.
+Each row pools the test predictions of its runs, as the paper pools its five folds. A row is all
+runs that differ in fold and seed only. Behind the value stands a 95 % interval over test
+identities (:func:`ecstfl.metrics.bootstrap_interval`), with several seeds over identities and
+seeds (:func:`ecstfl.stats.nested_interval`), and, with several runs, the standard deviation
+between them. Differences are to the softmax-only row of the same setting, in pairs. A table
+that is synthetic, quick or incomplete says so.
+
+:func:`markdown`, :func:`to_html` and :func:`to_latex` draw one grid of the same cells;
+:func:`to_csv` gives the numbers; :func:`ecstfl.explain.explain` tells where one comes from.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
+import html
 import io
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ecstfl.config import RunConfig
+from ecstfl.backbones import TITLES
+from ecstfl.config import LossConfig, RunConfig
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
 from ecstfl.metrics import Interval, bootstrap_interval, confusion_matrix, mcnemar, recalls
-from ecstfl.published import PATENT_TABLE_1
+from ecstfl.published import (
+    PAPER_EC_STFL_SCORES,
+    PAPER_ROWS,
+    PATENT_TABLE_1,
+    PublishedRow,
+    PublishedScore,
+)
 from ecstfl.runs import finished_run, read_features, run_directory
+from ecstfl.stats import nested_interval, sign_flip_test
 
-METHOD_NAMES = {"softmax": "C3D, softmax only", "ec-stfl": "C3D, EC-STFL"}
+METHOD_NAMES = {
+    "softmax": "softmax only",
+    "ec-stfl": "EC-STFL",
+    "center": "center loss",
+    "contrastive-center": "contrastive-center loss",
+    "supcon": "SupCon",
+    "triplet": "triplet loss",
+}
+"""What the methods of :class:`~ecstfl.config.LossConfig` are called in tables."""
+
+IN_PRINT = {
+    "c3d": "C3D",
+    "r3d18": "R3D18",
+    "resnet3d18": "3D ResNet18",
+    "p3d": "P3D",
+    "i3d": "I3D-RGB",
+    "vgg11-lstm": "VGG11+LSTM",
+    "resnet18-lstm": "ResNet18+LSTM",
+}
+"""What the paper calls the networks."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +65,7 @@ class Row:
     """One method, pooled over its runs.
 
     Attributes:
-        method: name in :data:`METHOD_NAMES`, with the form and weight for EC-STFL.
+        method: backbone and method, with form and weight, and whatever else tells two rows apart.
         recalls: per class, in [0, 1].
         uar: with its interval, in [0, 1].
         war: with its interval, in [0, 1].
@@ -38,6 +73,7 @@ class Row:
         runs: how many runs are in it, of how many planned.
         planned: see ``runs``.
         clips: test clips pooled (a clip tested under three seeds counts three times).
+        seeds: different seeds among the runs.
     """
 
     method: str
@@ -48,6 +84,7 @@ class Row:
     runs: int
     planned: int
     clips: int
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,6 +92,8 @@ class Difference:
     """EC-STFL minus softmax-only on the same clips, folds and seeds; in [-1, 1].
 
     ``p`` is McNemar's, and None with several seeds: a clip tested twice is not two clips.
+    ``pairs`` counts the runs that both methods have (same fold and seed), ``p_uar`` and
+    ``p_war`` are :func:`ecstfl.stats.sign_flip_test` over them, None for a single pair.
     """
 
     method: str
@@ -63,15 +102,22 @@ class Difference:
     only_baseline_right: int
     only_method_right: int
     p: float | None
+    pairs: int = 1
+    p_uar: float | None = None
+    p_war: float | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """All rows of one result, with the marks that must stand beside them."""
+    """All rows of one result, with the marks that must stand beside them.
+
+    ``published`` are the printed results on DFEW of the networks and methods in the table.
+    """
 
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
     marks: tuple[str, ...]
+    published: tuple[PublishedRow | PublishedScore, ...] = PATENT_TABLE_1
 
 
 @dataclass(frozen=True)
@@ -80,7 +126,11 @@ class _Pool:
     predictions: np.ndarray
     groups: np.ndarray
     keys: tuple[tuple[int, int, str], ...]  # (fold, seed, clip), to pair methods
-    scores: tuple[tuple[float, float], ...]
+    scores: dict[tuple[int, int], tuple[float, float]]  # (fold, seed) -> (UAR, WAR)
+
+    @property
+    def seeds(self) -> np.ndarray:
+        return np.array([seed for _, seed, _ in self.keys])
 
 
 def build_table(results: Path, configs: list[RunConfig]) -> Table:
@@ -89,25 +139,23 @@ def build_table(results: Path, configs: list[RunConfig]) -> Table:
     Raises:
         UserError: none of them is finished.
     """
-    by_method: dict[tuple, list[RunConfig]] = {}
-    for config in configs:
-        by_method.setdefault((config.loss.method, config.loss.form, config.loss.weight), []).append(
-            config
-        )
+    planned = by_row(configs)
+    names = row_names(list(planned))
     rows, pools = [], {}
-    for key, planned in by_method.items():
-        pool = _pool(results, planned)
+    for key, runs in planned.items():
+        pool = _pool(results, runs)
         if pool is None:
             continue
         pools[key] = pool
-        rows.append(_row(planned[0], pool, len(planned)))
+        rows.append(_row(names[key], pool, len(runs)))
     if not rows:
         raise UserError(f"no finished run of this plan in {results}: run ecstfl reproduce first")
     differences = []
-    baseline = next((key for key in pools if key[0] == "softmax"), None)
     for key, pool in pools.items():
-        if baseline is not None and key != baseline:
-            differences.append(_difference(by_method[key][0], pool, pools[baseline]))
+        baseline = baseline_of(key, pools)
+        if baseline is not None:
+            difference = _difference(names[key], pool, pools[baseline])
+            differences += [difference] if difference else []
     first = configs[0]
     marks = []
     if first.synthetic:
@@ -116,22 +164,88 @@ def build_table(results: Path, configs: list[RunConfig]) -> Table:
         marks.append(f"{first.profile} profile: small network and input, not the paper's setting")
     if first.evaluate == "validation":
         marks.append("validation fold, not test")
-    if any(row.runs < row.planned for row in rows) or len(rows) < len(by_method):
+    if any(row.runs < row.planned for row in rows) or len(rows) < len(planned):
         done, planned_runs = sum(r.runs for r in rows), len(configs)
         marks.append(f"INCOMPLETE: {done} of {planned_runs} runs are finished")
-    return Table(tuple(rows), tuple(differences), tuple(marks))
+    return Table(tuple(rows), tuple(differences), tuple(marks), _published(list(planned)))
 
 
 def method_name(config: RunConfig) -> str:
     """Return the row's name, e.g. ``C3D, EC-STFL (patent, lambda 0.1)``."""
-    name = METHOD_NAMES[config.loss.method]
-    if config.loss.method == "softmax":
+    loss = config.loss
+    name = f"{TITLES[config.backbone.name]}, {METHOD_NAMES[loss.method]}"
+    if loss.method == "softmax":
         return name
-    return f"{name} ({config.loss.form}, lambda {config.loss.weight:g})"
+    form = f"{loss.form}, " if loss.method == "ec-stfl" else ""
+    return f"{name} ({form}lambda {loss.weight:g})"
+
+
+def by_row(configs: list[RunConfig]) -> dict[RunConfig, list[RunConfig]]:
+    """Gather the runs that differ in fold and seed only, under one of fold 0 and seed 0."""
+    rows: dict[RunConfig, list[RunConfig]] = {}
+    for config in configs:
+        rows.setdefault(replace(config, fold=0, seed=0), []).append(config)
+    return rows
+
+
+def row_names(keys: list[RunConfig]) -> dict[RunConfig, str]:
+    """Name the rows; where two would be called alike, add the settings that tell them apart."""
+    alike: dict[str, list[RunConfig]] = {}
+    for key in keys:
+        alike.setdefault(method_name(key), []).append(key)
+    names = {}
+    for name, group in alike.items():
+        settings = [_flat(dataclasses.asdict(key)) for key in group]
+        differing = [k for k in settings[0] if len({repr(s.get(k)) for s in settings}) > 1]
+        for key, values in zip(group, settings, strict=True):
+            extra = [f"{k.split('.')[-1].replace('_', ' ')} {values[k]}" for k in differing]
+            names[key] = ", ".join([name, *extra])
+    return names
+
+
+def _flat(values: dict, prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def baseline_of(key: RunConfig, rows: Iterable[RunConfig]) -> RunConfig | None:
+    """Return the softmax-only row of the same setting; its tap changes nothing it learns."""
+    if key.loss.method == "softmax":
+        return None
+    plain = replace(key, loss=LossConfig())
+    for other in rows:
+        backbone = replace(other.backbone, tap=key.backbone.tap)
+        if other.loss.method == "softmax" and (
+            replace(other, loss=LossConfig(), backbone=backbone) == plain
+        ):
+            return other
+    return None
+
+
+def _published(keys: list[RunConfig]) -> tuple[PublishedRow | PublishedScore, ...]:
+    """Return the patent's table and what is printed of the table's other rows."""
+    wanted = []
+    for key in keys:
+        name = IN_PRINT.get(key.backbone.name)
+        if name is not None and key.loss.method in ("softmax", "ec-stfl", "center"):
+            method = METHOD_NAMES[key.loss.method]
+            wanted.append(name if key.loss.method == "softmax" else f"{name}, {method}")
+    others = [
+        row
+        for row in (*PAPER_ROWS, *PAPER_EC_STFL_SCORES)
+        if row.method in wanted and row not in PATENT_TABLE_1
+    ]
+    return (*PATENT_TABLE_1, *others)
 
 
 def _pool(results: Path, configs: list[RunConfig]) -> _Pool | None:
-    labels, predictions, groups, keys, scores = [], [], [], [], []
+    labels, predictions, groups, keys = [], [], [], []
+    scores: dict[tuple[int, int], tuple[float, float]] = {}
     for config in configs:
         run = finished_run(results, config)
         if run is None:
@@ -141,7 +255,7 @@ def _pool(results: Path, configs: list[RunConfig]) -> _Pool | None:
         predictions.append(features["predictions"].astype(np.int64))
         groups.append(features["groups"])
         keys += [(config.fold, config.seed, str(clip)) for clip in features["ids"]]
-        scores.append((run["uar"], run["war"]))
+        scores[config.fold, config.seed] = (run["uar"], run["war"])
     if not labels:
         return None
     return _Pool(
@@ -149,41 +263,61 @@ def _pool(results: Path, configs: list[RunConfig]) -> _Pool | None:
         np.concatenate(predictions),
         np.concatenate(groups),
         tuple(keys),
-        tuple(scores),
+        scores,
     )
 
 
-def _row(config: RunConfig, pool: _Pool, planned: int) -> Row:
+def _row(name: str, pool: _Pool, planned: int) -> Row:
     confusion = confusion_matrix(pool.labels, pool.predictions)
-    several = len(pool.scores) > 1
-    sd = tuple(np.std(pool.scores, axis=0, ddof=1)) if several else None
+    sd = np.std(list(pool.scores.values()), axis=0, ddof=1) if len(pool.scores) > 1 else None
     return Row(
-        method=method_name(config),
+        method=name,
         recalls=tuple(recalls(confusion)),
-        uar=bootstrap_interval(pool.labels, pool.predictions, pool.groups, "uar"),
-        war=bootstrap_interval(pool.labels, pool.predictions, pool.groups, "war"),
+        uar=_interval(pool.labels, pool.predictions, pool.groups, pool.seeds, "uar"),
+        war=_interval(pool.labels, pool.predictions, pool.groups, pool.seeds, "war"),
         sd=(float(sd[0]), float(sd[1])) if sd is not None else None,
         runs=len(pool.scores),
         planned=planned,
         clips=len(pool.labels),
+        seeds=len(set(pool.seeds.tolist())),
     )
 
 
-def _difference(config: RunConfig, ours: _Pool, baseline: _Pool) -> Difference:
+def _interval(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    groups: np.ndarray,
+    seeds: np.ndarray,
+    metric: str,
+    baseline: np.ndarray | None = None,
+) -> Interval:
+    if len(set(seeds.tolist())) == 1:
+        return bootstrap_interval(labels, predictions, groups, metric, baseline)
+    return nested_interval(labels, predictions, groups, seeds, metric, baseline)
+
+
+def _difference(name: str, ours: _Pool, baseline: _Pool) -> Difference | None:
     # Only clips that both have: with an incomplete plan the rest would not be paired.
     position = {key: i for i, key in enumerate(baseline.keys)}
     pairs = [(i, position[key]) for i, key in enumerate(ours.keys) if key in position]
+    if not pairs:
+        return None
     mine, theirs = (np.array(side) for side in zip(*pairs, strict=True))
-    labels, groups = ours.labels[mine], ours.groups[mine]
+    labels, groups, seeds = ours.labels[mine], ours.groups[mine], ours.seeds[mine]
     first, second = baseline.predictions[theirs], ours.predictions[mine]
     only_first, only_second, p = mcnemar(labels, first, second)
+    both = [run for run in ours.scores if run in baseline.scores]
+    gains = np.array([np.subtract(ours.scores[run], baseline.scores[run]) for run in both])
     return Difference(
-        method=method_name(config),
-        uar=bootstrap_interval(labels, second, groups, "uar", baseline=first),
-        war=bootstrap_interval(labels, second, groups, "war", baseline=first),
+        method=name,
+        uar=_interval(labels, second, groups, seeds, "uar", first),
+        war=_interval(labels, second, groups, seeds, "war", first),
         only_baseline_right=only_first,
         only_method_right=only_second,
-        p=p if len({seed for _, seed, _ in ours.keys}) == 1 else None,
+        p=p if len(set(seeds.tolist())) == 1 else None,
+        pairs=len(both),
+        p_uar=sign_flip_test(gains[:, 0]) if len(both) > 1 else None,
+        p_war=sign_flip_test(gains[:, 1]) if len(both) > 1 else None,
     )
 
 
@@ -192,40 +326,133 @@ def _percent(interval: Interval, sign: str = "") -> str:
     return f"{value:{sign}.2f} [{low:{sign}.1f}, {high:{sign}.1f}]"
 
 
-def markdown(table: Table) -> str:
-    """Render for README and terminals: percent, 95 % intervals in brackets."""
-    head = ["Method", *CLASSES, "UAR [95 %]", "WAR [95 %]", "runs"]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+# ---- one grid, three ways to draw it -----------------------------------------------------------
+
+HEAD = ("Method", *CLASSES, "UAR [95 %]", "WAR [95 %]", "runs")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the drawn table.
+
+    Attributes:
+        kind: ``result``, ``difference`` or ``published``.
+        cells: as many as :data:`HEAD`, plain text, percent.
+    """
+
+    kind: str
+    cells: tuple[str, ...]
+
+
+def grid(table: Table) -> tuple[Line, ...]:
+    """Return the lines below the head: results, differences, published rows."""
+    lines = []
     for row in table.rows:
         count = f"{row.runs}" if row.runs == row.planned else f"{row.runs} of {row.planned}"
         uar, war = _percent(row.uar), _percent(row.war)
         if row.sd is not None:
             uar += f" sd {100 * row.sd[0]:.2f}"
             war += f" sd {100 * row.sd[1]:.2f}"
-        cells = [row.method, *(f"{100 * r:.2f}" for r in row.recalls), uar, war, count]
-        lines.append("| " + " | ".join(cells) + " |")
+        cells = (row.method, *(f"{100 * r:.2f}" for r in row.recalls), uar, war, count)
+        lines.append(Line("result", cells))
+    blank = ("",) * len(CLASSES)
     for d in table.differences:
-        cells = [f"difference: {d.method}", *([""] * len(CLASSES))]
-        cells += [_percent(d.uar, "+"), _percent(d.war, "+"), ""]
-        lines.append("| " + " | ".join(cells) + " |")
-    for row in PATENT_TABLE_1:
-        cells = [f"*published, DFEW: {row.method}*", *(f"*{r:.2f}*" for r in row.recalls)]
-        cells += [f"*{row.uar:.2f}*", f"*{row.war:.2f}*", "*?*"]
-        lines.append("| " + " | ".join(cells) + " |")
-    notes = [*table.marks]
+        ends = (_percent(d.uar, "+"), _percent(d.war, "+"), "")
+        lines.append(Line("difference", (f"difference: {d.method}", *blank, *ends)))
+    for row in table.published:
+        each = [f"{r:.2f}" for r in row.recalls] if isinstance(row, PublishedRow) else blank
+        ends = (f"{row.uar:.2f}", f"{row.war:.2f}", "?")
+        lines.append(Line("published", (f"published, DFEW: {row.method}", *each, *ends)))
+    return tuple(lines)
+
+
+def notes(table: Table) -> tuple[str, ...]:
+    """Return the sentences that stand below the table, its marks first."""
+    found = [*table.marks]
     if table.rows:
-        notes.append(
-            f"n = {table.rows[0].clips} test predictions a row; intervals resample test "
-            "identities and do not cover the choice of training seed"
+        clips = sorted({row.clips for row in table.rows})
+        n = " to ".join(str(c) for c in dict.fromkeys((clips[0], clips[-1])))
+        seeded = any(row.seeds > 1 for row in table.rows)
+        over = (
+            "identities and training seeds"
+            if seeded
+            else "identities and do not cover the choice of training seed"
         )
+        found.append(f"n = {n} test predictions a row; intervals resample test {over}")
     for d in table.differences:
-        if d.p is None:
-            continue
-        notes.append(
-            f"McNemar: {d.only_method_right} clips only {d.method} gets right, "
-            f"{d.only_baseline_right} only softmax-only; p = {d.p:.2g}"
-        )
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
+        if d.p is not None:
+            found.append(
+                f"McNemar: {d.only_method_right} clips only {d.method} gets right, "
+                f"{d.only_baseline_right} only softmax-only; p = {d.p:.2g}"
+            )
+        if d.p_war is not None:
+            found.append(
+                f"{d.pairs} paired runs of {d.method} and softmax-only, signs flipped: "
+                f"p = {d.p_uar:.2g} (UAR), {d.p_war:.2g} (WAR)"
+            )
+    return tuple(found)
+
+
+def markdown(table: Table) -> str:
+    """Render for README and terminals: percent, 95 % intervals in brackets."""
+    lines = ["| " + " | ".join(HEAD) + " |", "|---|" + "---:|" * (len(HEAD) - 1)]
+    for line in grid(table):
+        cells = line.cells
+        if line.kind == "published":
+            cells = tuple(f"*{cell}*" if cell else "" for cell in cells)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes(table))]) + "\n"
+
+
+def to_html(table: Table) -> str:
+    """Render as an HTML fragment: a table and a list of notes, without style or script.
+
+    Lines carry their kind as a class (``result``, ``difference``, ``published``).
+    """
+    lines = ['<table class="ecstfl">', "<thead>"]
+    lines.append("<tr>" + "".join(f'<th scope="col">{html.escape(h)}</th>' for h in HEAD) + "</tr>")
+    lines += ["</thead>", "<tbody>"]
+    for line in grid(table):
+        first, *others = (html.escape(cell) for cell in line.cells)
+        cells = f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in others)
+        lines.append(f'<tr class="{line.kind}">{cells}</tr>')
+    lines += ["</tbody>", "</table>", '<ul class="ecstfl">']
+    lines += [f"<li>{html.escape(note)}</li>" for note in notes(table)]
+    return "\n".join([*lines, "</ul>"]) + "\n"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "[": "{[}",  # after a line's end, a bare bracket would be an option
+}
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def to_latex(table: Table) -> str:
+    """Render as a ``tabular`` with its notes below; needs the package booktabs."""
+    lines = [rf"\begin{{tabular}}{{l{'r' * (len(HEAD) - 1)}}}", r"\toprule"]
+    lines.append(" & ".join(map(_latex, HEAD)) + r" \\")
+    kind = None
+    for line in grid(table):
+        if line.kind != kind:
+            lines.append(r"\midrule")
+            kind = line.kind
+        lines.append(" & ".join(map(_latex, line.cells)) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", r"\par\footnotesize"]
+    lines += [rf"{_latex(note)}.\par" for note in notes(table)]
+    return "\n".join(lines) + "\n"
 
 
 def to_csv(table: Table) -> str:
