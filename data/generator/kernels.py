@@ -1,7 +1,8 @@
 # ruff: noqa: ANN001, ANN201, ANN202
 """The rasteriser: z-buffer, alpha-tested shells, shadow depth, deferred shading (numba, one core).
 
-Everything works on plain arrays and is deterministic on one machine (no fast-math).
+Everything works on plain arrays and is deterministic on one machine. Compilers may contract and
+reorder divisions, so another processor may differ in the last digits.
 """
 
 from __future__ import annotations
