@@ -1,3 +1,14 @@
 """ecstfl: learn and reproduce EC-STFL, a loss that clusters dynamic facial expressions."""
 
 __version__ = "0.1.0"
+
+_LOSS = ("ec_stfl_loss", "ECSTFLLoss", "JointLoss")
+
+
+def __getattr__(name: str) -> object:
+    """Give the loss at the top level, importing torch only when it is asked for."""
+    if name in _LOSS:
+        from ecstfl import loss
+
+        return getattr(loss, name)
+    raise AttributeError(f"module 'ecstfl' has no attribute {name!r}")
