@@ -20,6 +20,7 @@ from ecstfl.video import read_frames
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("video", type=Path)
@@ -39,12 +40,12 @@ def main() -> None:
         own = time.thread_time() - own
         seconds = frames / fps
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+        pace = seconds / max(own, all_threads - own)
         print(
             f"{frames} frames ({seconds:.1f} s): wall {wall:.2f} s = {seconds / wall:.1f} x real "
             f"time at load {load:.1f}; processor {all_threads:.2f} s = "
             f"{seconds / all_threads:.1f} x on one core; threads {own:.2f} + "
-            f"{all_threads - own:.2f} s = {seconds / max(own, all_threads - own):.1f} x on two free "
-            "cores"
+            f"{all_threads - own:.2f} s = {pace:.1f} x on two free cores"
         )
 
 
