@@ -167,11 +167,13 @@ class Person:
         for i, window in enumerate(self.windows):
             start = max(window.start, at, edges[i - 1] if i else 0.0)
             end = min(window.end, edges[i]) if i < len(edges) else window.end
+            if end <= start + 1e-9:
+                continue
             if start > at + 1e-6:
                 parts.append((at, start, None))
-            if end > start:
-                parts.append((start, end, window))
-                at = end
+                at = start
+            parts.append((at, end, window))
+            at = end
         if duration > at + 1e-6:
             parts.append((at, duration, None))
         return parts
@@ -596,10 +598,7 @@ def load_checkpoint(path: Path) -> tuple[RunConfig, nn.Module, ModelNotes]:
     try:
         config = from_dict(RunConfig, json.loads(header["config"]))
         notes = from_dict(ModelNotes, json.loads(header.get(NOTES, "{}")))
-        # On the meta device a header that claims an enormous network costs nothing.
-        with torch.device("meta"):
-            model = build_backbone(config.backbone, config.augment.frames, config.augment.size)
-        model.load_state_dict(tensors, assign=True)
+        model = _filled(config, tensors)
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
         reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else error
         raise UserError(f"{path} does not fit its own description ({reason})") from None
@@ -610,6 +609,19 @@ def load_checkpoint(path: Path) -> tuple[RunConfig, nn.Module, ModelNotes]:
             raise UserError(f"{path}: the weights {name} are not finite; train anew")
     model.eval()
     return config, model.to(memory_format=torch.channels_last_3d), notes
+
+
+def _filled(config: RunConfig, tensors: dict[str, torch.Tensor]) -> nn.Module:
+    """Build the network that a configuration describes and put the weights in."""
+    arguments = config.backbone, config.augment.frames, config.augment.size
+    # On the meta device a header that claims an enormous network costs nothing: names and shapes
+    # are known to fit before any memory is taken.
+    with torch.device("meta"):
+        build_backbone(*arguments).load_state_dict(tensors, assign=True)
+    with torch.random.fork_rng(devices=[]):  # loading must not change what is drawn afterwards
+        model = build_backbone(*arguments)
+    model.load_state_dict(tensors)
+    return model
 
 
 def load_model(path: Path) -> tuple[RunConfig, nn.Module]:
