@@ -83,7 +83,7 @@ def test_the_table_and_the_files_say_the_same(model_path, video, tmp_path, capsy
         assert float(row["start"]) == pytest.approx(window["start"], abs=1e-3)
         assert row["outcome"] == window["outcome"]
         p = [float(row[name]) for name in CLASSES]
-        assert p == pytest.approx(list(window["probabilities"].values()), abs=1e-6)
+        assert p == pytest.approx([window["probabilities"][name] for name in CLASSES], abs=1e-6)
         assert row["expression"] == CLASSES[int(np.argmax(p))]
     assert prediction["expression"] in printed
     assert "100 % of the frames" in printed
