@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.metrics import log_loss
@@ -47,6 +47,7 @@ def test_likelihood_is_scikit_learns():
     assert ours == pytest.approx(log_loss(labels, softmax(logits / 1.7, axis=1), labels=range(7)))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 1000), temperature=st.floats(0.2, 5))
 def test_no_other_temperature_is_better(seed, temperature):
     logits, labels = drawn(40, 1.0, seed)

@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from toy import toy_config, toy_data
@@ -39,6 +39,8 @@ from ecstfl.train import MODEL_FORMAT, build_backbone, save_model, train_run
 from ecstfl.windows import Windower, WindowPlan, follow_all
 
 SIDE, FACE = 64, 20
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SEVENTHS = (1 / 7,) * 7
 
 
@@ -244,6 +246,7 @@ def test_memory_does_not_grow_with_the_video(model_path):
     assert long < 8_000_000
 
 
+@patient
 @given(
     n=st.integers(1, 200),
     length=st.integers(1, 40),
@@ -270,6 +273,7 @@ def test_windows_reach_every_frame(n, length, step, whole):
         assert all(b - a == length for a, b in spans)
 
 
+@patient
 @given(st.lists(st.tuples(st.floats(0, 20), st.floats(0.1, 5)), max_size=12), st.floats(0.5, 30))
 def test_segments_lie_end_to_end(raw, duration):
     spans = sorted((min(s, duration), min(s + d, duration)) for s, d in raw)
