@@ -158,6 +158,7 @@ def _train(args: argparse.Namespace) -> int:
         workers=1,
         evaluate="validation" if args.validate else "test",
         device=args.device,
+        allow_missing=args.allow_missing,
         command=args.command_line,
     )
     return 0
@@ -201,6 +202,7 @@ def _reproduce(args: argparse.Namespace) -> int:
         seeds=tuple(args.seeds) if args.seeds else None,
         workers=args.workers,
         device=args.device,
+        allow_missing=args.allow_missing,
         command=args.command_line,
     )
     return 0

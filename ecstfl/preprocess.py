@@ -584,7 +584,11 @@ def _collect(
                 )
         keep.append(not reason)
         if reason:
-            dropped.append({"id": clip.id, "source": str(clip.source), "reason": reason})
+            # A clip without enough faces is a result; one that cannot be read is a defect.
+            seen = entry is not None and entry.n_source > 0 and clip.id not in failures
+            kind = "faces" if seen else "unreadable"
+            source = str(clip.source)
+            dropped.append({"id": clip.id, "source": source, "kind": kind, "reason": reason})
         elif entry is not None:
             kept.append(entry)
     clips, damaged = cache.read(kept)

@@ -68,6 +68,7 @@ def reproduce(
     evaluate: str = "test",
     workers: int | None = None,
     device: str = "auto",
+    allow_missing: bool = False,
     command: str = "ecstfl reproduce",
     say: Callable[[str], None] = print,
 ) -> list[Path]:
@@ -82,6 +83,8 @@ def reproduce(
         evaluate: ``test`` or ``validation``.
         workers: runs trained side by side; default: one a core on the CPU, one on a GPU.
         device: ``auto``, ``cpu`` or ``cuda``.
+        allow_missing: go on without clips that cannot be read; else they stop the work, because
+            a table over other clips than planned is another table.
         command: recorded beside each figure.
         say: prints one line.
 
@@ -119,6 +122,12 @@ def reproduce(
         started = time.perf_counter()
         prepared = preprocess(clipset, profile.preprocess, places.cache)
         say(_preprocess_summary(prepared, time.perf_counter() - started))
+        broken = [e for e in prepared.report["dropped"] if e["kind"] == "unreadable"]
+        if broken and not allow_missing:
+            raise UserError(
+                f"{len(broken)} clip(s) of {clipset.name} cannot be read, first {broken[0]['id']}: "
+                f"{broken[0]['reason']}; restore them, or go on without with --allow-missing"
+            )
         if not len(prepared.clipset):
             raise UserError(f"no clip of {clipset.name} has a face that can be used: see above")
         minutes = estimate_minutes(todo, prepared, workers, device)

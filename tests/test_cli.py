@@ -1,6 +1,7 @@
 """The command line as its users meet it: help, doctor, one sentence for bad input."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import time
 import pytest
 
 from ecstfl import cli
+from ecstfl.embedded import open_embedded
+from ecstfl.labels import CLASSES
 
 COMMANDS = ("doctor", "data", "preprocess", "train", "reproduce", "sweep", "predict")
 
@@ -29,11 +32,10 @@ def refused(capsys, *arguments):
     code = cli.main([str(a) for a in arguments])
     error = capsys.readouterr().err
     assert code == 2, error
-    lines = error.strip().splitlines()
-    assert len(lines) == 1, error
-    assert lines[0].startswith("ecstfl: ")
     assert "Traceback" not in error
-    return lines[0]
+    (sentence,) = [x for x in error.splitlines() if x.startswith("ecstfl: ")]
+    assert error.strip().endswith(sentence)  # after it, nothing more
+    return sentence
 
 
 def test_help_lists_every_command_without_importing_torch():
@@ -100,6 +102,23 @@ def test_an_empty_folder_and_an_unknown_label(tmp_path, capsys):
     (tmp_path / "odd" / "Joyful").mkdir(parents=True)
     (tmp_path / "odd" / "Joyful" / "a.mp4").write_bytes(b"0")
     assert "Joyful" in refused(capsys, "reproduce", "--data", tmp_path / "odd")
+
+
+def test_one_unreadable_clip_stops_a_table_unless_allowed(tmp_path, capsys):
+    root = tmp_path / "own"
+    for clip in open_embedded().clips[: 5 * 7]:
+        folder = root / CLASSES[clip.label] / clip.group
+        folder.mkdir(parents=True)
+        shutil.copy(clip.source, folder / clip.source.name)
+    broken = root / "Sad" / clip.group
+    broken = next(broken.glob("*.mp4"))
+    broken.write_bytes(broken.read_bytes()[:500])
+    places = ["--results", tmp_path / "r", "--figures", tmp_path / "f", "--cache", tmp_path / "c"]
+    arguments = ["reproduce", "--profile", "smoke", "--data", root, *places]
+    sentence = refused(capsys, *arguments)
+    assert broken.name in sentence
+    assert "--allow-missing" in sentence
+    assert not list(tmp_path.glob("r/runs"))
 
 
 def test_no_write_permission_is_one_sentence(tmp_path, capsys):
