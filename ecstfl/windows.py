@@ -99,6 +99,48 @@ class _Seen:
     face: Detection | None
 
 
+@dataclass(frozen=True)
+class RawWindow:
+    """One window of one person before alignment: holds all it needs, so any thread may prepare it.
+
+    Attributes:
+        person: number of the person.
+        first, end: frames [first, end) of the video.
+    """
+
+    person: int
+    first: int
+    end: int
+    _seen: tuple[_Seen, ...]
+    _config: PreprocessConfig
+    _name: str
+    _scheme: str
+
+    def prepare(self) -> PreparedWindow:
+        """Give the window's frames to ``preprocess_clip``, with the faces already known."""
+        low = np.min([e.corner for e in self._seen], axis=0)
+        high = np.max([e.corner + e.pixels.shape[1::-1] for e in self._seen], axis=0)
+        by_number = {e.number: e for e in self._seen}
+        offset = low.astype(np.float32)
+        whole_frames = self._config.alignment == "none"
+
+        def frames() -> Iterator[np.ndarray]:
+            for number in range(self.first, self.end):
+                entry = by_number.get(number)
+                if entry is not None:
+                    yield _on_canvas(entry, low, high)
+                elif not whole_frames:
+                    yield _BLANK
+
+        found = [
+            None if (entry := by_number.get(number)) is None else _moved(entry.face, -offset)
+            for number in range(self.first, self.end)
+        ]
+        backend = None if whole_frames else _Replay(found, self._name, self._scheme)
+        clip = preprocess_clip(frames(), self._config, backend)
+        return PreparedWindow(self.person, self.first, self.end, len(clip.kept), clip.frames)
+
+
 @dataclass
 class _Person:
     seen: deque[_Seen] = field(default_factory=deque)
@@ -155,7 +197,7 @@ def follow_all(
 
 
 class Windower:
-    """Takes frames with their faces and gives prepared windows as soon as they are complete.
+    """Takes frames with their faces and gives windows as soon as they are complete.
 
     Args:
         config: how clips are prepared; the model's own.
@@ -177,7 +219,7 @@ class Windower:
         self._whole = plan.whole > 0  # the video may still turn out short
         self.n_frames = 0
 
-    def add(self, number: int, frame: np.ndarray, present: Faces) -> Iterator[PreparedWindow]:
+    def add(self, number: int, frame: np.ndarray, present: Faces) -> Iterator[RawWindow]:
         """Take one frame; yield the windows that it completes."""
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise UserError(f"frames: expected (H, W, 3) uint8, got {frame.shape} {frame.dtype}")
@@ -200,7 +242,7 @@ class Windower:
                 self._start += self._plan.step
                 self._forget()
 
-    def finish(self) -> Iterator[PreparedWindow]:
+    def finish(self) -> Iterator[RawWindow]:
         """Yield what is left at the end of the video: the whole of it, or its last window."""
         n, length, step = self.n_frames, self._plan.length, self._plan.step
         if self._whole:
@@ -209,33 +251,13 @@ class Windower:
             yield from self._emit(max(0, n - length), n)
         self._people.clear()
 
-    def _emit(self, first: int, end: int) -> Iterator[PreparedWindow]:
+    def _emit(self, first: int, end: int) -> Iterator[RawWindow]:
         for number in sorted(self._people):
             entries = [s for s in self._people[number].seen if first <= s.number < end]
             if entries:
-                yield self._prepare(number, entries, first, end)
-
-    def _prepare(self, person: int, entries: list[_Seen], first: int, end: int) -> PreparedWindow:
-        """Give the window's frames to ``preprocess_clip``, with the faces already known."""
-        low = np.min([e.corner for e in entries], axis=0)
-        high = np.max([e.corner + e.pixels.shape[1::-1] for e in entries], axis=0)
-        by_number = {e.number: e for e in entries}
-        offset = low.astype(np.float32)
-
-        def frames() -> Iterator[np.ndarray]:
-            for number in range(first, end):
-                entry = by_number.get(number)
-                if entry is not None:
-                    yield _on_canvas(entry, low, high)
-                elif self._config.alignment != "none":
-                    yield _BLANK
-
-        found = [
-            None if (entry := by_number.get(number)) is None else _moved(entry.face, -offset)
-            for number in range(first, end)
-        ]
-        clip = preprocess_clip(frames(), self._config, _Replay(found, self._name, self._scheme))
-        return PreparedWindow(person, first, end, len(clip.kept), clip.frames)
+                yield RawWindow(
+                    number, first, end, tuple(entries), self._config, self._name, self._scheme
+                )
 
     def _forget(self) -> None:
         """Drop what neither the next window nor the last one of the video can need."""
