@@ -21,7 +21,7 @@ reproduce: $(READY)
 	$(BIN)/ecstfl reproduce $(ARGS)
 
 test: $(READY) $(MEDIA)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
