@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MEDIA := $(VENV)/.media
 
-.PHONY: help reproduce test lint lab doctor data clean
+.PHONY: help reproduce test lint lab doctor data model clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make lab        JupyterLab in notebooks/"
 	@echo "make doctor     is everything here that is needed?"
 	@echo "make data       render the embedded clips anew (hours; they are already in data/)"
+	@echo "make model      land a finished run as the shipped checkpoint with its card (RUN=DIR)"
 	@echo "make lint       ruff"
 	@echo "make clean      remove the environment and the cache; results stay"
 
@@ -34,7 +35,10 @@ doctor: $(READY)
 	$(BIN)/ecstfl doctor
 
 data: $(READY)
-	$(BIN)/python -m data.generator pack $(ARGS)
+	$(BIN)/python -m data.generator render $(ARGS)
+
+model: $(READY)
+	$(BIN)/python -m ecstfl.modelcard $(RUN) models $(ARGS)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v[:2] <= (3, 13))' \

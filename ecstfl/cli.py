@@ -118,7 +118,11 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     _add_data_choice(parser)
     _add_settings(parser)
-    parser.add_argument("--method", choices=("softmax", "ec-stfl"), default="ec-stfl")
+    parser.add_argument(
+        "--method",
+        default="ec-stfl",
+        help="softmax, ec-stfl (default), center, contrastive-center, supcon or triplet",
+    )
     parser.add_argument(
         "--form",
         choices=("patent", "paper", "released"),
@@ -138,13 +142,18 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 
 def _train(args: argparse.Namespace) -> int:
+    from ecstfl.config import LossConfig
     from ecstfl.profiles import get_profile
     from ecstfl.reproduce import Places, reproduce
 
     profile = _profile(args, get_profile(args.profile))
-    (method,) = [m for m in profile.methods if m.method == args.method][:1]
-    if args.form and args.method == "ec-stfl":
-        method = replace(method, form=args.form)
+    known = {m.method: m for m in profile.methods}
+    if args.method in known:
+        method = replace(known[args.method], form=args.form or known[args.method].form)
+    elif args.weight is None:
+        raise UserError(f"--method {args.method} needs a --weight: no profile has chosen one")
+    else:
+        method = LossConfig(args.method, weight=args.weight)
     profile = replace(profile, methods=(method,))
     clipset = _open(args)
     tag = f"{_tag(args)}-train"
@@ -181,12 +190,16 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="runs trained side by side (default: one a core, or one on a GPU)",
     )
+    parser.add_argument(
+        "--explain", metavar="CELL", help="print the runs behind a number, e.g. 'C3D, EC-STFL:WAR'"
+    )
     _add_places(parser)
     parser.set_defaults(run=_reproduce)
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    from ecstfl.profiles import get_profile
+    from ecstfl.explain import explain
+    from ecstfl.profiles import get_profile, plan_runs, select_clips
     from ecstfl.reproduce import Places, reproduce
 
     if args.workers is not None and args.workers < 1:
@@ -194,12 +207,20 @@ def _reproduce(args: argparse.Namespace) -> int:
     profile = _profile(args, get_profile(args.profile))
     tag = _tag(args)
     places = Places(args.results or Path("results") / tag, args.figures / tag, args.cache)
+    clipset = _open(args)
+    folds = tuple(args.folds) if args.folds else None
+    seeds = tuple(args.seeds) if args.seeds else None
+    if args.explain:
+        chosen = select_clips(profile, clipset)
+        configs = plan_runs(profile, chosen, folds=folds, seeds=seeds)
+        print(explain(places.results, configs, args.explain))
+        return 0
     reproduce(
         profile,
-        _open(args),
+        clipset,
         places,
-        folds=tuple(args.folds) if args.folds else None,
-        seeds=tuple(args.seeds) if args.seeds else None,
+        folds=folds,
+        seeds=seeds,
         workers=args.workers,
         device=args.device,
         allow_missing=args.allow_missing,
@@ -253,56 +274,9 @@ def _sweep(args: argparse.Namespace) -> int:
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "predict",
-        help="recognise the expression in videos",
-        description="Recognise the expression shown in each video with a trained model.",
-    )
-    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        metavar="FILE",
-        help="model.safetensors (default: the newest EC-STFL run in --results)",
-    )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the results as JSON")
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.set_defaults(run=_predict)
+    from ecstfl.predict import add_predict_parser
 
-
-def _predict(args: argparse.Namespace) -> int:
-    from ecstfl.labels import CLASSES
-    from ecstfl.recognizer import HONESTY, Recognizer, latest_model
-    from ecstfl.runs import write_json
-
-    recognizer = Recognizer(args.model or latest_model(args.results))
-    trained_on = (
-        "rendered faces (synthetic)" if recognizer.config.synthetic else (recognizer.config.data)
-    )
-    print(f"Model trained on {trained_on}. {HONESTY}")
-    print(
-        f"{'video':<28} {'expression':<10} {'p':>5} {'faces':>6}  "
-        + " ".join(f"{name[:5]:>5}" for name in CLASSES)
-    )
-    predictions, failed = [], 0
-    for video in args.videos:
-        try:
-            prediction = recognizer.recognize(video)
-        except UserError as error:
-            print(f"ecstfl: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        predictions.append(prediction.as_dict())
-        p = prediction.probabilities
-        print(
-            f"{video.name[-28:]:<28} {prediction.expression:<10} {max(p):>5.2f} "
-            f"{100 * prediction.coverage:>5.0f}%  " + " ".join(f"{x:>5.2f}" for x in p)
-        )
-    if args.json:
-        write_json(args.json, {"model": str(args.model or ""), "predictions": predictions})
-    if failed == len(args.videos):
-        return 2
-    return 1 if failed else 0
+    add_predict_parser(commands)
 
 
 def _add_data_choice(parser: argparse.ArgumentParser) -> None:
@@ -327,6 +301,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         default="quick",
         metavar="NAME",
         help="smoke, quick, full or paper (default: quick)",
+    )
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="c3d, r3d18, resnet3d18, r2plus1d18, "
+        "p3d, i3d, vgg11-lstm or resnet18-lstm; default: the profile's",
     )
     parser.add_argument("--epochs", type=int, help="default: the profile's")
     parser.add_argument("--batch", type=int, help="clips a step; default: the profile's")
@@ -366,7 +346,10 @@ def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
         methods = tuple(
             replace(m, weight=args.weight) if m.method == "ec-stfl" else m for m in methods
         )
-    return replace(profile, optim=optim, methods=methods)
+    backbone = profile.backbone
+    if args.backbone is not None:  # each network has a tap of its own
+        backbone = replace(backbone, name=args.backbone, tap="relu7")
+    return replace(profile, optim=optim, methods=methods, backbone=backbone)
 
 
 def _open(args: argparse.Namespace) -> ClipSet:

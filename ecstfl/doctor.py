@@ -54,6 +54,7 @@ _OPTIONAL = (
     ("ipywidgets", "notebooks", "moving parts of the notebooks"),
     ("face_alignment", "landmarks68", "68-point landmarks"),
     ("pytorch_metric_learning", "cousins", "comparison with other metric losses"),
+    ("onnxscript", "onnx", "exporting models to ONNX"),
     ("numba", "generator", "rendering new clips"),
 )
 

@@ -24,6 +24,7 @@ from scipy.spatial import procrustes
 
 from ecstfl.labels import CLASSES
 from ecstfl.runs import atomic_write, write_json
+from ecstfl.table import METHOD_NAMES
 
 # Okabe and Ito's colours, which keep apart under the common kinds of colour blindness.
 COLOURS = ("#E69F00", "#0072B2", "#999999", "#D55E00", "#56B4E9", "#009E73", "#CC79A7")
@@ -49,6 +50,8 @@ def title_of(run: Run) -> str:
     loss = run["config"]["loss"]
     if loss["method"] == "softmax":
         return "softmax only"
+    if loss["method"] != "ec-stfl":
+        return f"{METHOD_NAMES[loss['method']]} (λ = {loss['weight']:g})"
     return f"EC-STFL ({loss['form']} form, λ = {loss['weight']:g})"
 
 

@@ -61,7 +61,7 @@ def get_profile(name: str) -> Profile:
         name="quick",
         folds=1,
         seeds=(0,),
-        preprocess=PreprocessConfig(frames=16, size=64),
+        preprocess=PreprocessConfig(frames=16, size=64, margin=-0.12, shift=0.06),
         augment=AugmentConfig(size=48, frames=8),
         backbone=BackboneConfig(),
         optim=OptimConfig(epochs=30),

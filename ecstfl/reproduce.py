@@ -23,6 +23,7 @@ import torch
 from tqdm import tqdm
 
 from ecstfl.augment import training_view
+from ecstfl.backbones import TITLES
 from ecstfl.clipset import ClipSet
 from ecstfl.config import RunConfig, from_dict
 from ecstfl.errors import UserError
@@ -36,7 +37,7 @@ from ecstfl.runs import (
     run_directory,
     write_json,
 )
-from ecstfl.table import build_table, markdown, to_csv
+from ecstfl.table import build_table, markdown, to_csv, to_html, to_latex
 from ecstfl.train import build_backbone, split_clips, train_run
 
 SECONDS_A_FRAME = 0.005
@@ -111,7 +112,7 @@ def reproduce(
     net = profile.backbone
     say(
         f"  input   {profile.augment.frames} x {profile.augment.size} x {profile.augment.size}, "
-        f"C3D width {net.width}, EC-STFL tapped at {net.tap}"
+        f"{TITLES[net.name]} width {net.width}, EC-STFL tapped at {net.tap}"
     )
     for config in configs:
         state = "to train" if config in todo else "finished, reused"
@@ -348,7 +349,13 @@ def render(
     table = build_table(places.results, configs)
     text = markdown(table)
     written = []
-    for name, content in (("table.md", text), ("table.csv", to_csv(table))):
+    contents = {
+        "table.md": text,
+        "table.csv": to_csv(table),
+        "table.html": to_html(table),
+        "table.tex": to_latex(table),
+    }
+    for name, content in contents.items():
         with atomic_write(places.results / name) as file:
             file.write(content.encode())
         written.append(places.results / name)
@@ -368,7 +375,7 @@ def _first_pair(configs: list[RunConfig], results: Path) -> tuple[RunConfig, Run
         if config.loss.method != "softmax":
             continue
         for other in configs:
-            if other.loss.method == "softmax":
+            if other.loss.method != "ec-stfl" or other.backbone != config.backbone:
                 continue
             if (other.fold, other.seed) != (config.fold, config.seed):
                 continue
