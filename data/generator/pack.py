@@ -16,6 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -191,6 +192,11 @@ def _run(root: Path, config: PackConfig, people: list[list[Task]], workers: int)
         try:
             for job in as_completed(jobs):
                 yield job.result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a rendering process died, probably for want of memory; run the same command "
+                "again with fewer --workers"
+            ) from None
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
