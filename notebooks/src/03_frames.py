@@ -1,0 +1,416 @@
+# Text source of lesson 03. Build: python -m ecstfl.notebooks build 03
+# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+
+# %% [markdown] part="header"
+# # 03 · From any length to 16 frames
+#
+# One clip lasts half a second, another five. The network wants 16 frames from each. Which ones, or
+# which mixture of them?
+#
+# **You will learn to** *choose* frames evenly, *interpolate* between frames, *rebuild* TIM from its
+# definition, and *simplify* it to one matrix.
+#
+# | | |
+# |---|---|
+# | Before this | lesson 00; matrices, eigenvectors and the singular value decomposition |
+# | Time | {{minutes}} min to run (quick profile, two CPU cores); no GPU is used |
+# | Memory | {{memory}} at the peak; no GPU memory |
+# | Data | embedded clips: rendered faces, no person was filmed |
+# | Source | CN112101119A claim 2 (2-4); Zhou, Zhao and Pietikäinen, CVPR 2011 |
+# | Exercises | {{exercises}} |
+
+# %% part="setup"
+import numpy as np
+from scipy.linalg import eigh
+
+from ecstfl import lessons, plots, temporal
+from ecstfl.lessons import check, play
+
+settings = lessons.start("03")
+
+# %% [markdown]
+# ## A clip
+#
+# Here is a rendered clip. Claim 2 asks for "the same number of frames" for each video, by interpolation
+# or by choosing key frames; the paper takes 16.
+
+# %%
+name, frames = lessons.embedded_clip("Surprise")
+n, T = len(frames), 16
+every = np.linspace(0, n - 1, min(n, 12)).round().astype(int)
+plots.filmstrip(
+    {f"{n} frames, 12 shown (rendered)": frames[every]},
+    f"The rendered clip has {n} frames, the network wants {T}",
+    ticks={f"{n} frames, 12 shown (rendered)": [str(k) for k in every]},
+)
+
+# %% [markdown]
+# ## Choose: frames that exist
+#
+# The plainest way takes frames at equal distances, the first and the last included.
+
+# %% [markdown] exercise="3.1" part="task" level=1
+# ### Exercise 3.1: Evenly spaced
+#
+# Write `uniform(n, T)`: T indices into n frames (T at least 2), equally spaced from 0 to n - 1, each
+# rounded to the nearest integer, **halves upwards**. With n < T frames repeat.
+#
+# <details><summary>Hint 1</summary><code>np.linspace(0, n - 1, T)</code> has both ends.</details>
+# <details><summary>Hint 2</summary><code>np.round</code> sends 0.5 to 0 and 1.5 to 2; <code>np.floor(x + 0.5)</code>
+# does not.</details>
+
+
+# %% exercise="3.1" part="answer"
+def uniform(n, T):
+    """Return (T,) integer indices, equally spaced over n frames, halves rounded upwards."""
+    ### BEGIN SOLUTION
+    return np.floor(np.linspace(0, n - 1, T) + 0.5).astype(int)
+    ### END SOLUTION
+
+
+# %% exercise="3.1" part="try"
+print(uniform(24, 16))
+print(uniform(5, 8))
+
+# %% exercise="3.1" part="check" points=1
+with check("3.1"):
+    value = list(uniform(31, 4))
+    assert value == [0, 10, 20, 30], f"4 of 31 frames: expected 0, 10, 20, 30, got {value}"
+
+# %% exercise="3.1" part="hidden" points=1
+### BEGIN HIDDEN TESTS
+with check("3.1"):
+    for n, T in ((24, 16), (5, 8), (16, 16), (100, 7), (2, 3), (1, 4)):
+        value = list(uniform(n, T))
+        wanted = list(temporal.uniform_indices(n, T))
+        assert value == wanted, f"{T} of {n} frames: expected {wanted}, got {value}"
+### END HIDDEN TESTS
+
+
+# %% exercise="3.1" part="wrong" about="the first T frames"
+def uniform(n, T):
+    return np.minimum(np.arange(T) * ((n - 1) // (T - 1)), n - 1)
+
+
+# %% exercise="3.1" part="wrong" about="cuts digits off"
+def uniform(n, T):
+    return np.linspace(0, n - 1, T).astype(int)
+
+
+# %% exercise="3.1" part="wrong" about="halves to the even neighbour"
+def uniform(n, T):
+    return np.round(np.linspace(0, n - 1, T)).astype(int)
+
+
+# %% exercise="3.1" part="wrong" about="never reaches the last frame"
+def uniform(n, T):
+    return np.floor(np.arange(T) * n / T + 0.5).astype(int)
+
+
+# %% [markdown]
+# The package knows more ways to choose: `change_indices` takes the frames that differ most from the one
+# before (key frames), `segment_indices` draws one from each of T equal stretches, at random in training.
+#
+# ## Mix: linear interpolation
+#
+# Or blend two neighbours. Counting places from 0, the new frame at place 2.25 is three quarters of
+# frame 2 and a quarter of frame 3. All T blends together are one matrix: new = old @ A.
+
+# %% [markdown] exercise="3.2" part="task" level=2
+# ### Exercise 3.2: The matrix of linear interpolation
+#
+# Write `linear_matrix(n, T)`: A of shape (n, T) for n, T at least 2, with the new frames at
+# `np.linspace(0, n - 1, T)`. Column t holds the shares of the old frames in new frame t.
+#
+# <details><summary>Hint 1</summary>A column has at most two entries that are not 0, and sums to 1.</details>
+# <details><summary>Hint 2</summary>The lower neighbour of place p is <code>int(p)</code>, but the last place,
+# n - 1, has none above it.</details>
+# <details><summary>Hint 3</summary>One line does it too: the share of frame i at place p is
+# <code>max(0, 1 - abs(p - i))</code>.</details>
+
+
+# %% exercise="3.2" part="answer"
+def linear_matrix(n, T):
+    """Return (n, T): shares of n old frames in T new ones."""
+    ### BEGIN SOLUTION
+    where = np.linspace(0, n - 1, T)
+    return np.maximum(0, 1 - np.abs(where[None, :] - np.arange(n)[:, None]))
+    ### END SOLUTION
+
+
+# %% exercise="3.2" part="try"
+print(linear_matrix(3, 5))
+
+# %% exercise="3.2" part="check" points=1
+with check("3.2"):
+    A = linear_matrix(3, 5)
+    assert np.shape(A) == (3, 5), f"expected shape (3, 5), got {np.shape(A)}"
+    assert np.allclose(np.sum(A, axis=0), 1), "the shares of each new frame sum to 1"
+
+# %% exercise="3.2" part="hidden" points=2
+### BEGIN HIDDEN TESTS
+with check("3.2"):
+    for n, T in ((3, 5), (24, 16), (16, 24), (5, 5), (2, 2), (40, 3)):
+        A = np.asarray(linear_matrix(n, T))
+        assert A.shape == (n, T), f"n = {n}, T = {T}: expected shape {(n, T)}, got {A.shape}"
+        wanted = temporal.linear_matrix(n, T)
+        assert np.allclose(A, wanted, atol=1e-9), (
+            f"n = {n}, T = {T}: the shares differ from np.interp"
+        )
+### END HIDDEN TESTS
+
+
+# %% exercise="3.2" part="wrong" about="takes the nearest frame"
+def linear_matrix(n, T):
+    A = np.zeros((n, T))
+    A[np.floor(np.linspace(0, n - 1, T) + 0.5).astype(int), np.arange(T)] = 1
+    return A
+
+
+# %% exercise="3.2" part="wrong" about="swaps the two shares"
+def linear_matrix(n, T):
+    where = np.linspace(0, n - 1, T)
+    low = np.minimum(where.astype(int), n - 2)
+    A = np.zeros((n, T))
+    A[low, np.arange(T)] = where - low
+    A[low + 1, np.arange(T)] = 1 - (where - low)
+    return A
+
+
+# %% exercise="3.2" part="wrong" about="stops short of the last frame"
+def linear_matrix(n, T):
+    where = np.linspace(0, n - 1, T, endpoint=False)
+    return np.maximum(0, 1 - np.abs(where[None, :] - np.arange(n)[:, None]))
+
+
+# %% exercise="3.2" part="wrong" about="always blends half and half"
+def linear_matrix(n, T):
+    where = np.linspace(0, n - 1, T)
+    A = (np.abs(where[None, :] - np.arange(n)[:, None]) < 1).astype(float)
+    return A / A.sum(axis=0)
+
+
+# %% [markdown]
+# ## Bend: TIM
+#
+# Linear interpolation has a corner at each frame. TIM, the method of the paper, lays a **smooth** curve
+# through the frames instead. Each frame is a point in a space with as many axes as pixels; n frames are
+# n beads on a string, and a string has well-known shapes of vibration: sines,
+#
+# $$f_k(t) = \sin\!\Big(\pi k t + \frac{\pi (n - k)}{2 n}\Big), \qquad k = 1, \dots, n - 1,$$
+#
+# with frame $i$ at $t = i / n$. They are the eigenvectors of the string's Laplacian $L$. TIM finds the
+# linear map that turns the frames into these sines, reads the sines at any $t$, and maps back.
+
+# %% [markdown] exercise="3.3" part="task" level=3
+# ### Exercise 3.3: The shapes of a string
+#
+# Write `curve(t, n)`: the values $f_k(t)$ as an array of shape (n - 1, len(t)), row k - 1 for k = 1 to n - 1.
+#
+# <details><summary>Hint 1</summary><code>k = np.arange(1, n)[:, None]</code> makes a column that meets a row of times.</details>
+# <details><summary>Hint 2</summary>The phase is $\pi (n - k) / (2 n)$: it has k in it, so it belongs inside, row by row.</details>
+
+
+# %% exercise="3.3" part="answer"
+def curve(t, n):
+    """Return f_k(t), k = 1..n-1: shape (n - 1, len(t))."""
+    ### BEGIN SOLUTION
+    k = np.arange(1, n)[:, None]
+    return np.sin(np.pi * k * np.asarray(t) + np.pi * (n - k) / (2 * n))
+    ### END SOLUTION
+
+
+# %% exercise="3.3" part="try"
+print(curve(np.array([0.25, 0.5, 0.75, 1.0]), 4).round(3))
+
+# %% exercise="3.3" part="check" points=1
+with check("3.3"):
+    value = np.asarray(curve(np.array([1 / 3, 2 / 3, 1.0]), 3))
+    assert value.shape == (2, 3), f"expected shape (2, 3), got {value.shape}"
+    assert abs(value[0, 1]) < 1e-12, "the slowest wave crosses 0 in the middle frame"
+
+# %% exercise="3.3" part="hidden" points=2
+### BEGIN HIDDEN TESTS
+with check("3.3"):
+    for n in (2, 5, 24):
+        t = np.arange(1, n + 1) / n
+        value = np.asarray(curve(t, n))
+        k = np.arange(1, n)[:, None]
+        wanted = np.cos(np.pi * k * (np.arange(1, n + 1) - 0.5) / n)
+        assert value.shape == wanted.shape, f"expected shape {wanted.shape}, got {value.shape}"
+        assert np.allclose(value, wanted, atol=1e-9), "at the frames the shapes are cosines"
+    value = np.asarray(curve(np.array([0.33]), 4))[:, 0]
+    wanted = [np.sin(np.pi * j * 0.33 + np.pi * (4 - j) / 8) for j in (1, 2, 3)]
+    assert np.allclose(value, wanted), "between the frames too"
+### END HIDDEN TESTS
+
+
+# %% exercise="3.3" part="wrong" about="counts k from 0"
+def curve(t, n):
+    k = np.arange(n - 1)[:, None]
+    return np.sin(np.pi * k * t + np.pi * (n - k) / (2 * n))
+
+
+# %% exercise="3.3" part="wrong" about="forgets the phase"
+def curve(t, n):
+    k = np.arange(1, n)[:, None]
+    return np.sin(np.pi * k * t)
+
+
+# %% exercise="3.3" part="wrong" about="the same phase for every wave"
+def curve(t, n):
+    k = np.arange(1, n)[:, None]
+    return np.sin(np.pi * k * t + np.pi * (n - 1) / (2 * n))
+
+
+# %% exercise="3.3" part="wrong" about="a phase of pi (n - k) / n"
+def curve(t, n):
+    k = np.arange(1, n)[:, None]
+    return np.sin(np.pi * k * t + np.pi * (n - k) / n)
+
+
+# %% [markdown]
+# Now TIM as published, step by step, on a small version of the clip: mean off, SVD, Laplacian,
+# generalised eigenproblem, sines, and back.
+
+
+# %%
+def tim_by_hand(frames, T):
+    """TIM step by step; frames (n, ...) -> (T, ...)."""
+    n = len(frames)
+    X = frames.reshape(n, -1).T.astype(float)  # (pixels, n)
+    mean = X.mean(axis=1, keepdims=True)
+    U, s, Vt = np.linalg.svd(X - mean, full_matrices=False)
+    U, Y = U[:, : n - 1], (s[:, None] * Vt)[: n - 1]  # n - 1 directions are left
+    path = np.eye(n, k=1) + np.eye(n, k=-1)
+    L = np.diag(path.sum(axis=1)) - path
+    W = eigh(Y @ L @ Y.T, Y @ Y.T)[1]
+    sines = lambda t: np.sin(  # noqa: E731
+        np.pi * np.arange(1, n)[:, None] * t + np.pi * (n - np.arange(1, n)[:, None]) / (2 * n)
+    )
+    m = (W.T @ Y)[:, :1] / sines(np.array([1 / n]))  # fixed by the first frame
+    new = U @ np.linalg.solve(W.T, m * sines(np.linspace(1 / n, 1, T))) + mean
+    return new.T.reshape(T, *frames.shape[1:])
+
+
+step = settings.choose(smoke=8, quick=4, full=2)
+small = frames[:, ::step, ::step]
+by_hand = tim_by_hand(small, T)
+gap_published = np.abs(by_hand - temporal.tim_published(small, T)).max()
+gap_package = np.abs(by_hand - temporal.tim(small, T)).max()
+gap_same = np.abs(temporal.tim(small, n) - small).max()
+print(f"by hand against the package, as published: {gap_published:.0e} of 255 grey levels")
+print(f"by hand against the package, one matrix:   {gap_package:.0e}")
+print(f"n frames to n frames gives them back:      {gap_same:.0e}")
+assert gap_published < 1e-3
+assert gap_package < 1e-3
+assert gap_same < 1e-9
+
+# %% [markdown]
+# "One matrix"? Written out, nearly everything cancels: the map to the sines and the map back meet, and
+# what is left depends on n and T only, not on the clip:
+#
+# $$A = \tfrac{1}{n} + \tfrac{2}{n} F^\top f(t), \qquad F_{ki} = \cos\frac{\pi k (i - \frac12)}{n}.$$
+#
+# It is the inverse of a cosine transform, read between the lines. No SVD, no eigenproblem, and repeated
+# frames are no trouble:
+
+# %%
+repeated = np.concatenate([small[:1], small])
+try:
+    temporal.tim_published(repeated, T)
+except ValueError as error:
+    print("as published:", error)
+print("one matrix:  ", temporal.tim(repeated, T).shape, "without complaint")
+A = temporal.tim_matrix(n, T)
+assert np.allclose(A.sum(axis=0), 1)
+
+# %% [markdown]
+# ## What is the difference to see?
+#
+# Follow one pixel, the one that changes most, through time:
+
+# %%
+flat = small.reshape(n, -1).astype(float)
+pixel = flat[:, flat.std(axis=0).argmax()]
+fine = 8 * (n - 1) + 1
+when = np.linspace(1, n, fine)
+curves = {
+    "linear": (when, pixel @ temporal.linear_matrix(n, fine)),
+    "TIM": (when, pixel @ temporal.tim_matrix(n, fine)),
+}
+overshoot = max(curves["TIM"][1].max() - pixel.max(), pixel.min() - curves["TIM"][1].min(), 0)
+plots.interpolated_pixel(
+    pixel, curves, f"TIM is smooth and overshoots by up to {overshoot:.0f} of 255 grey levels"
+)
+
+# %%
+METHODS = {"uniform": "frames that exist", "linear": "blends of two", "tim": "smooth blends of all"}
+
+
+def strip(T=16, first=0):
+    """Show T frames by each method, at most 12 of them."""
+    rows = {}
+    for method, what in METHODS.items():
+        shown = temporal.normalise_length(frames[first:], T, method)
+        rows[f"{method}: {what}"] = shown[np.linspace(0, T - 1, min(T, 12)).round().astype(int)]
+    return plots.filmstrip(rows, f"{len(frames) - first} rendered frames made into {T}, three ways")
+
+
+play(strip, T=(2, 48), first=(0, n - 4))
+
+# %%
+strip(T)
+
+# %% [markdown]
+# By eye they hardly differ, but for the moments when the mouth opens and shuts: there a blend shows half
+# a mouth, which no frame of the video had. Does it matter for the score? In the literature it seems to: ResNet18 + LSTM has 53.08 WAR on DFEW with TIM frames (Jiang et
+# al. 2020), and 63.85 in a later rerun on raw frames (Former-DFER, 2021). But other things changed too.
+# Only a run that changes *one* thing can tell, and the package lets you: `PreprocessConfig(temporal=...)`.
+#
+# ## Checkpoint
+
+# %% part="quiz"
+question(
+    "TIM takes a clip of 16 frames to 16 frames. What comes out?",
+    ["The same frames", "Smoother frames", "The frames in another order"],
+    right=1,
+    why=[
+        "The curve passes through every frame, and it is read exactly there.",
+        "The curve is smooth between the frames, but it passes through each of them.",
+        "Time runs from 1/n to 1 and never back.",
+    ],
+)
+
+# %% part="quiz"
+question(
+    "A clip of 10 frames is made into 16 by 'uniform'. What happens?",
+    ["An error", "Some frames appear twice", "Blends of neighbours are made up"],
+    right=2,
+    why=[
+        "Nothing forbids taking a frame twice.",
+        "Equal spacing with fewer frames than places must repeat some.",
+        "That is interpolation; uniform only chooses frames that exist.",
+    ],
+)
+
+# %% [markdown]
+# ## Summary
+#
+# * Choosing keeps real frames; interpolating makes new ones.
+# * TIM is a cosine interpolation: one fixed matrix for each pair (n, T), whose columns sum to 1.
+# * Published formulas can be simplified. Keep the published version to check against.
+#
+# ## What can go wrong
+#
+# * Sorting frame files by name: 1, 10, 11, ..., 2. Sort by number.
+# * TIM as published on a clip with repeated frames: its eigenproblem has no solution.
+# * Rounding without clipping: an overshoot to 258 becomes 2 in eight bits.
+#
+# ## Further reading
+#
+# * Zhou, Zhao and Pietikäinen, *Towards a practical lipreading system*, CVPR 2011.
+# * Wang et al., *Temporal segment networks*, ECCV 2016: one frame from each stretch.
+# * `ecstfl/temporal.py`: the derivation in ten lines.
+#
+# Next: 04, the formula.

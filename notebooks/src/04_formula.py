@@ -1,0 +1,935 @@
+# Text source of lesson 04. Build: python -m ecstfl.notebooks build 04
+# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+
+# %% [markdown] part="header"
+# # 04 · The EC-STFL formula
+#
+# Pull clips of one expression together, push different expressions apart: one fraction says it.
+# Here you write that fraction three times, each time faster, and find out where it breaks.
+#
+# **You will learn to** *compute* the loss by hand, *vectorise* it, *check* a gradient,
+# *compare* the published definitions, and *guard* it against NaN.
+#
+# | | |
+# |---|---|
+# | Before this | lesson 00; tensors and autograd of PyTorch |
+# | Time | {{minutes}} min to run (quick profile, two CPU cores); no GPU is used |
+# | Memory | {{memory}} at the peak; no GPU memory |
+# | Data | none: points in the plane that we draw ourselves |
+# | Source | CN112101119A claim 3, [0020], [0042]; Jiang et al. 2020, Eqs. 6 to 9; released code of 2024 |
+# | Exercises | {{exercises}} |
+
+# %% part="setup"
+import numpy as np
+import torch
+
+from ecstfl import lessons, plots, reference
+from ecstfl.labels import DFEW_COUNTS
+from ecstfl.lessons import check, play
+from ecstfl.loss import FORMS, batch_report, ec_stfl_loss, within_between_ratio
+
+settings = lessons.start("04")
+
+# %% [markdown]
+# ## The fraction
+#
+# A batch holds $n$ clips. The network turns clip $i$ into a feature vector $x_i$, and $d_{ij} =
+# \lVert x_i - x_j \rVert$ is the distance of two clips there. $N_i$ are the clips of the batch with
+# the label of $x_i$, **itself included**: no source leaves it out. Claim 3 of the patent reads
+#
+# $$L_{EC} = \sum_{i=1}^{n} \frac{a_i}{b_i}, \qquad
+#   a_i = \sum_{j \in N_i} \frac{d_{ij}}{|N_i|}, \qquad
+#   b_i = \sum_{j \notin N_i} \frac{d_{ij}}{|N_j|}.$$
+#
+# So $a_i$ is the mean distance of clip $i$ to its own class. And $b_i$? Sorted by class, each class
+# gives one mean distance; $b_i$ is the **sum over the other classes of the mean distance to that
+# class**. Four points on a line are enough to see it:
+
+# %%
+x4 = [[0.0], [1.0], [4.0], [5.0]]
+y4 = [0, 0, 1, 1]
+
+a_0 = (0 + 1) / 2  # own class, itself included
+b_0 = (4 + 5) / 2  # the one other class
+print(f"clip 0: a = {a_0}, b = {b_0}, ratio = {a_0 / b_0:.4f}")
+
+# %% [markdown] exercise="4.1" part="task" level=1
+# ### Exercise 4.1: Who is in $N_i$?
+#
+# Write `class_mates(y, i)`: the indices of all samples with the label of sample `i`, in ascending
+# order.
+#
+# <details><summary>Hint 1</summary>Read the sentence about $N_i$ again: is $i$ one of them?</details>
+# <details><summary>Hint 2</summary>A list comprehension over <code>range(len(y))</code> with one condition.</details>
+
+
+# %% exercise="4.1" part="answer"
+def class_mates(y, i):
+    """Return the indices j with y[j] == y[i], i itself included."""
+    ### BEGIN SOLUTION
+    return [j for j in range(len(y)) if y[j] == y[i]]
+    ### END SOLUTION
+
+
+# %% exercise="4.1" part="try"
+print(class_mates([3, 1, 3, 0], 0))
+print(class_mates([3, 1, 3, 0], 1))
+
+# %% exercise="4.1" part="check" points=1
+with check("4.1"):
+    assert class_mates([3, 1, 3, 0], 0) == [0, 2], "samples 0 and 2 have label 3"
+
+# %% exercise="4.1" part="hidden" points=1
+### BEGIN HIDDEN TESTS
+with check("4.1"):
+    assert list(class_mates([3, 1, 3, 0], 1)) == [1], "a sample alone in its class has itself"
+    assert list(class_mates([5, 5, 5], 2)) == [0, 1, 2], "itself is included, in order"
+    assert list(class_mates([0, 1, 0, 1, 0], 4)) == [0, 2, 4], "all samples of the class, in order"
+### END HIDDEN TESTS
+
+
+# %% exercise="4.1" part="wrong" about="leaves the sample itself out"
+def class_mates(y, i):
+    return [j for j in range(len(y)) if y[j] == y[i] and j != i]
+
+
+# %% exercise="4.1" part="wrong" about="looks only at later samples"
+def class_mates(y, i):
+    return [j for j in range(i, len(y)) if y[j] == y[i]]
+
+
+# %% exercise="4.1" part="wrong" about="returns the other classes"
+def class_mates(y, i):
+    return [j for j in range(len(y)) if y[j] != y[i]]
+
+
+# %% exercise="4.1" part="wrong" about="takes i for the label"
+def class_mates(y, i):
+    return [j for j in range(len(y)) if y[j] == i]
+
+
+# %% [markdown] exercise="4.2" part="task" level=2
+# ### Exercise 4.2: One term of the sum
+#
+# Write `ratio(x, y, i)`: $a_i / b_i$ in plain Python. `x` is a list of feature vectors (lists of
+# numbers), `y` the labels, distances are Euclidean. You may count on a second class in the batch.
+#
+# <details><summary>Hint 1</summary>Two sums, one over the clips of the class, one over all others.</details>
+# <details><summary>Hint 2</summary>Mind the two different counts: above it is $|N_i|$, the same for the whole
+# sum; below it is $|N_j|$, the size of <em>the other</em> clip's class.</details>
+# <details><summary>Hint 3</summary>For clip 0 of <code>x4</code> the answer is 0.5 / 4.5.</details>
+
+
+# %% exercise="4.2" part="answer"
+def ratio(x, y, i):
+    """Return a_i / b_i of claim 3 for sample i."""
+    ### BEGIN SOLUTION
+    a = b = 0.0
+    for j in range(len(x)):
+        d = sum((p - q) ** 2 for p, q in zip(x[i], x[j], strict=True)) ** 0.5
+        if y[j] == y[i]:
+            a += d / y.count(y[i])
+        else:
+            b += d / y.count(y[j])
+    return a / b
+    ### END SOLUTION
+
+
+# %% exercise="4.2" part="try"
+for i in range(4):
+    print(f"clip {i}: {ratio(x4, y4, i):.4f}")
+
+# %% exercise="4.2" part="check" points=1
+with check("4.2"):
+    value = ratio([[0.0], [1.0], [4.0], [5.0]], [0, 0, 1, 1], 0)
+    assert abs(value - 0.5 / 4.5) < 1e-12, f"clip 0 of x4: expected 0.1111, got {value:.4f}"
+
+# %% exercise="4.2" part="hidden" points=2
+### BEGIN HIDDEN TESTS
+with check("4.2"):
+    points = [[0.0, 0.0], [3.0, 4.0], [0.0, 1.0], [6.0, 8.0], [1.0, 0.0], [2.0, 2.0]]
+    marks = [0, 0, 1, 1, 1, 2]
+    for i in range(6):
+        wanted = reference.numerator(points, marks, i, 2) / reference.denominator(
+            points, marks, i, 2
+        )
+        value = ratio(points, marks, i)
+        assert abs(value - wanted) < 1e-9, (
+            f"classes of sizes 3, 2, 1: expected {wanted}, got {value}"
+        )
+### END HIDDEN TESTS
+
+
+# %% exercise="4.2" part="wrong" about="divides the pull by |N_i| - 1, leaving the clip itself out"
+def ratio(x, y, i):
+    a = b = 0.0
+    for j in range(len(x)):
+        d = sum((p - q) ** 2 for p, q in zip(x[i], x[j], strict=True)) ** 0.5
+        if y[j] == y[i]:
+            a += d / max(y.count(y[i]) - 1, 1)
+        else:
+            b += d / y.count(y[j])
+    return a / b
+
+
+# %% exercise="4.2" part="wrong" about="divides the push by the size of the clip's own class"
+def ratio(x, y, i):
+    a = b = 0.0
+    for j in range(len(x)):
+        d = sum((p - q) ** 2 for p, q in zip(x[i], x[j], strict=True)) ** 0.5
+        if y[j] == y[i]:
+            a += d / y.count(y[i])
+        else:
+            b += d / y.count(y[i])
+    return a / b
+
+
+# %% exercise="4.2" part="wrong" about="one mean over all negatives instead of a sum of class means"
+def ratio(x, y, i):
+    a = b = 0.0
+    others = sum(label != y[i] for label in y)
+    for j in range(len(x)):
+        d = sum((p - q) ** 2 for p, q in zip(x[i], x[j], strict=True)) ** 0.5
+        if y[j] == y[i]:
+            a += d / y.count(y[i])
+        else:
+            b += d / others
+    return a / b
+
+
+# %% exercise="4.2" part="wrong" about="squared distances"
+def ratio(x, y, i):
+    a = b = 0.0
+    for j in range(len(x)):
+        d = sum((p - q) ** 2 for p, q in zip(x[i], x[j], strict=True))
+        if y[j] == y[i]:
+            a += d / y.count(y[i])
+        else:
+            b += d / y.count(y[j])
+    return a / b
+
+
+# %% exercise="4.2" part="wrong" about="city-block distance"
+def ratio(x, y, i):
+    a = b = 0.0
+    for j in range(len(x)):
+        d = sum(abs(p - q) for p, q in zip(x[i], x[j], strict=True))
+        if y[j] == y[i]:
+            a += d / y.count(y[i])
+        else:
+            b += d / y.count(y[j])
+    return a / b
+
+
+# %% [markdown]
+# ## From loops to matrices
+#
+# The sum of all ratios is the loss. In plain Python it is short, exact, and hopeless at training
+# speed; the package keeps it as `ecstfl.reference`, to hold the fast code against.
+
+# %%
+print(f"sum of the four ratios: {reference.patent(x4, y4):.6f}")
+assert abs(reference.patent(x4, y4) - (2 * 0.5 / 4.5 + 2 * 0.5 / 3.5)) < 1e-12
+
+# %% [markdown]
+# Nothing in it needs a loop. With the matrix `d` of all distances and the matrix `same` that is
+# true where two labels agree, each $a_i$ and each $b_i$ is a row sum:
+
+# %%
+x, y = plots.toy_points(separation=2.0, spread=0.6, per_class=3)
+d = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+same = y[:, None] == y
+print("who belongs together (1) in a batch of nine:")
+print(same.int().numpy())
+
+# %% [markdown] exercise="4.3" part="task" level=2
+# ### Exercise 4.3: No loop
+#
+# Write `patent_loss(x, y)` for tensors `x` (n, d) and `y` (n,): the whole sum, without a Python loop.
+# Take the distances from `torch.cdist` as above. Classes may differ in size.
+#
+# <details><summary>Hint 1</summary><code>size = same.sum(1)</code> is $|N_i|$ for every i at once.</details>
+# <details><summary>Hint 2</summary>Below, column j is divided by $|N_j|$: a row sum of
+# <code>d / size</code> divides column j by <code>size[j]</code>, because a vector meets the last axis.</details>
+# <details><summary>Hint 3</summary><code>(d * ~same / size).sum(1)</code> is b. Now a, and the sum of a / b.</details>
+
+
+# %% exercise="4.3" part="answer"
+def patent_loss(x, y):
+    """Return the loss of claim 3 as a scalar tensor."""
+    ### BEGIN SOLUTION
+    d = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    same = y[:, None] == y
+    size = same.sum(dim=1)
+    a = (d * same).sum(dim=1) / size
+    b = (d * ~same / size).sum(dim=1)
+    return (a / b).sum()
+    ### END SOLUTION
+
+
+# %% exercise="4.3" part="try"
+print(f"{patent_loss(x, y):.6f}")
+print(f"{patent_loss(torch.tensor(x4), torch.tensor(y4)):.6f}")
+
+# %% exercise="4.3" part="check" points=1
+with check("4.3"):
+    line = torch.tensor([[0.0], [1.0], [4.0], [5.0]])
+    value = patent_loss(line, torch.tensor([0, 0, 1, 1])).item()
+    assert abs(value - 0.507937) < 1e-5, (
+        f"four points on a line: expected 0.507937, got {value:.6f}"
+    )
+
+# %% exercise="4.3" part="hidden" points=2
+### BEGIN HIDDEN TESTS
+with check("4.3"):
+    draw = torch.Generator().manual_seed(7)
+    points = torch.randn(11, 5, generator=draw, dtype=torch.float64)
+    marks = torch.tensor([2, 2, 2, 2, 2, 0, 0, 0, 4, 4, 6])
+    wanted = reference.patent(points.tolist(), marks.tolist())
+    value = float(patent_loss(points, marks))
+    assert abs(value - wanted) < 1e-9, (
+        f"classes of sizes 5, 3, 2, 1: expected {wanted}, got {value}"
+    )
+    shuffled = torch.randperm(11, generator=draw)
+    value = float(patent_loss(points[shuffled], marks[shuffled]))
+    assert abs(value - wanted) < 1e-9, "the order of the clips in a batch must not matter"
+### END HIDDEN TESTS
+
+
+# %% exercise="4.3" part="wrong" about="divides the push by the size of the row's class"
+def patent_loss(x, y):
+    d = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    same = y[:, None] == y
+    size = same.sum(dim=1)
+    a = (d * same).sum(dim=1) / size
+    b = (d * ~same).sum(dim=1) / size
+    return (a / b).sum()
+
+
+# %% exercise="4.3" part="wrong" about="one ratio of two sums: the paper's Eq. 9"
+def patent_loss(x, y):
+    d = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    same = y[:, None] == y
+    size = same.sum(dim=1)
+    a = (d * same).sum(dim=1) / size
+    b = (d * ~same / size).sum(dim=1)
+    return a.sum() / b.sum()
+
+
+# %% exercise="4.3" part="wrong" about="the mean of the ratios instead of their sum"
+def patent_loss(x, y):
+    d = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    same = y[:, None] == y
+    size = same.sum(dim=1)
+    a = (d * same).sum(dim=1) / size
+    b = (d * ~same / size).sum(dim=1)
+    return (a / b).mean()
+
+
+# %% exercise="4.3" part="wrong" about="sums over a dimension too early: columns instead of rows"
+def patent_loss(x, y):
+    d = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    same = y[:, None] == y
+    size = same.sum(dim=1)
+    a = (d * same).sum(dim=0) / size
+    b = (d * ~same / size).sum(dim=0)
+    return (a / b).sum()
+
+
+# %% exercise="4.3" part="wrong" about="the denominator runs over all clips"
+def patent_loss(x, y):
+    d = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    same = y[:, None] == y
+    size = same.sum(dim=1)
+    a = (d * same).sum(dim=1) / size
+    b = (d / size).sum(dim=1)
+    return (a / b).sum()
+
+
+# %% [markdown]
+# The package's function goes one step further and brings its own gradient, in closed form. Loop and
+# matrices must agree to the last digits; when they do not, one of them is wrong.
+
+
+# %%
+def compare(name, value, exact):
+    """Print how far a value is from the exact one."""
+    gap = np.abs(np.asarray(value, dtype=float) - np.asarray(exact, dtype=float)).max()
+    print(f"{name:34s} largest difference {gap:.1e}")
+    return gap
+
+
+n = settings.choose(smoke=24, quick=60, full=120)
+draw = torch.Generator().manual_seed(0)
+features = torch.randn(n, 16, generator=draw, dtype=torch.float64)
+labels = torch.randint(0, 7, (n,), generator=draw)
+loop = {form: reference.LOSS[form](features.tolist(), labels.tolist()) for form in FORMS}
+for form in FORMS:
+    gap = compare(
+        f"{form} form, loop against package", ec_stfl_loss(features, labels, form), loop[form]
+    )
+    assert gap < 1e-10
+
+# %% [markdown]
+# ## The gradient: who pulls whom?
+#
+# Training moves $x_i$ against the gradient. You need no formula to know that gradient: move one
+# coordinate a little to both sides, and divide the change of the loss by the way that you went,
+#
+# $$\frac{\partial L}{\partial x} \approx \frac{L(x + h) - L(x - h)}{2h}.$$
+
+# %% [markdown] exercise="4.4" part="task" level=3
+# ### Exercise 4.4: A gradient without calculus
+#
+# Write `finite_difference(f, x, h=1e-5)`: the central difference of the scalar function `f` at the
+# tensor `x`, for every entry. Leave `x` as it was.
+#
+# <details><summary>Hint 1</summary>Two nested loops, or one over <code>x.numel()</code> with
+# <code>step.view(-1)[k] = h</code> on a tensor of zeros.</details>
+# <details><summary>Hint 2</summary><code>f(x + step) - f(x - step)</code> makes new tensors, so that x is safe.</details>
+
+
+# %% exercise="4.4" part="answer"
+def finite_difference(f, x, h=1e-5):
+    """Return the central difference of f at x, in the shape of x."""
+    ### BEGIN SOLUTION
+    gradient = torch.zeros_like(x)
+    for k in range(x.numel()):
+        step = torch.zeros_like(x)
+        step.view(-1)[k] = h
+        gradient.view(-1)[k] = (f(x + step) - f(x - step)) / (2 * h)
+    return gradient
+    ### END SOLUTION
+
+
+# %% exercise="4.4" part="try"
+print(
+    finite_difference(
+        lambda t: (t**2).sum(), torch.tensor([[1.0, 2.0], [3.0, 0.0]], dtype=torch.float64)
+    )
+)
+
+# %% exercise="4.4" part="check" points=1
+with check("4.4"):
+    at = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    value = finite_difference(lambda t: (t**2).sum(), at)
+    assert value.shape == at.shape, f"expected shape {tuple(at.shape)}, got {tuple(value.shape)}"
+    assert torch.allclose(value, 2 * at, atol=1e-6), (
+        f"the gradient of a square: got {value.tolist()}"
+    )
+
+# %% exercise="4.4" part="hidden" points=3
+### BEGIN HIDDEN TESTS
+with check("4.4"):
+    at = torch.tensor([[0.5, -1.0, 2.0], [3.0, 0.1, -0.7]], dtype=torch.float64)
+    kept = at.clone()
+    value = finite_difference(lambda t: (t**3).sum(), at, 1e-3)
+    assert value.shape == at.shape, "the result has the shape of x"
+    assert torch.allclose(value, 3 * kept**2, atol=1e-5), (
+        "central: the error shrinks with h squared"
+    )
+    assert torch.equal(at, kept), "x must stay as it was"
+    value = finite_difference(lambda t: (t.abs() * torch.arange(6.0).view(2, 3)).sum(), at, 1e-4)
+    assert torch.allclose(value, kept.sign() * torch.arange(6.0, dtype=torch.float64).view(2, 3)), (
+        "every entry has its own derivative"
+    )
+### END HIDDEN TESTS
+
+
+# %% exercise="4.4" part="wrong" about="one-sided difference"
+def finite_difference(f, x, h=1e-5):
+    gradient = torch.zeros_like(x)
+    for k in range(x.numel()):
+        step = torch.zeros_like(x)
+        step.view(-1)[k] = h
+        gradient.view(-1)[k] = (f(x + step) - f(x)) / h
+    return gradient
+
+
+# %% exercise="4.4" part="wrong" about="divides by h, not by the way of 2 h"
+def finite_difference(f, x, h=1e-5):
+    gradient = torch.zeros_like(x)
+    for k in range(x.numel()):
+        step = torch.zeros_like(x)
+        step.view(-1)[k] = h
+        gradient.view(-1)[k] = (f(x + step) - f(x - step)) / h
+    return gradient
+
+
+# %% exercise="4.4" part="wrong" about="steps pile up: entries already visited stay moved"
+def finite_difference(f, x, h=1e-5):
+    gradient = torch.zeros_like(x)
+    step = torch.zeros_like(x)
+    for k in range(x.numel()):
+        step.view(-1)[k] = h
+        gradient.view(-1)[k] = (f(x + step) - f(x - step)) / (2 * h)
+    return gradient
+
+
+# %% exercise="4.4" part="wrong" about="moves x itself and does not put it back"
+def finite_difference(f, x, h=1e-5):
+    gradient = torch.zeros_like(x)
+    for k in range(x.numel()):
+        x.view(-1)[k] += h
+        above = f(x)
+        x.view(-1)[k] -= 2 * h
+        gradient.view(-1)[k] = (above - f(x)) / (2 * h)
+    return gradient
+
+
+# %% [markdown]
+# Three independent ways to one gradient: finite differences of the plain loop, autograd through
+# matrices, and the package's closed form.
+
+
+# %%
+def by_matrices(x, y):
+    """The loss of claim 3 with autograd through every step; the diagonal is masked (see below)."""
+    difference = x[:, None] - x
+    square = (difference**2).sum(-1)
+    off = ~torch.eye(len(x), dtype=torch.bool)
+    d = torch.where(off, torch.where(off, square, 1).sqrt(), 0)
+    same = y[:, None] == y
+    size = same.sum(1)
+    return ((d * same).sum(1) / size / (d * ~same / size).sum(1)).sum()
+
+
+x, y = plots.toy_points(per_class=4)
+closed = -plots.descent(x, y)[1]
+leaf = x.clone().requires_grad_()
+by_matrices(leaf, y).backward()
+h = 1e-5
+loop_gradient = np.zeros(x.shape)
+for i, k in np.ndindex(*x.shape):
+    step = torch.zeros_like(x)
+    step[i, k] = h
+    above, below = (reference.patent((x + s).tolist(), y.tolist()) for s in (step, -step))
+    loop_gradient[i, k] = (above - below) / (2 * h)
+gaps = [
+    compare("autograd against closed form", leaf.grad, closed),
+    compare("finite differences against closed", loop_gradient, closed),
+]
+assert gaps[0] < 1e-12
+assert gaps[1] < 1e-7
+
+# %% [markdown]
+# Now look at it. Arrows show where the loss would move each point (the longest is drawn as long as
+# the mean distance within classes). Drag the classes apart, or blow them up, and watch the loss.
+
+# %%
+play(
+    plots.loss_field,
+    separation=(0.0, 4.0, 0.25),
+    spread=(0.1, 1.5, 0.1),
+    form=list(FORMS),
+    seed=(0, 9),
+)
+
+# %%
+plots.loss_fields("patent")
+
+# %% [markdown]
+# Two things are worth seeing. The arrows lead to the own class, and a far point is pulled about as
+# hard as a near one: the slope of a distance is a unit vector, however long the way (squared distances
+# would pull outliers hardest). And where classes lie on top of each other (left column, bottom) the
+# arrows cross: the points of one class do not yet agree where to go.
+#
+# What if the points could simply follow? The loss does not see scale, so we hold the overall size
+# fixed, and step:
+
+# %%
+x, y = plots.toy_points(separation=0.8, spread=0.9, per_class=8)
+steps = settings.choose(smoke=60, quick=200, full=200)
+path = plots.follow_gradient(x, y, steps=steps, rate=0.02)
+shown = [0, steps // 8, steps // 2, steps]
+ratios = [within_between_ratio(path[k], y).item() for k in shown]
+assert ratios == sorted(ratios, reverse=True)
+plots.gradient_path(path, y, shown)
+
+# %% [markdown]
+# In a network the points cannot move freely: all of them hang on the same weights, and test clips
+# are not in the batch. A small ratio in training is no promise for the test. Lesson 07 measures.
+#
+# ## One name, several definitions
+#
+# | form | formula | norm | where |
+# |---|---|---|---|
+# | patent | $\sum_i a_i / b_i$ | plain, taken as L2 | claim 3, [0020] |
+# | paper | $\sum_i a_i \,/\, \sum_i b_i$ | plain, taken as L2 | Eq. 9 |
+# | paper, as printed | Eqs. 6 to 8 weigh pairs with $P$ and $Q$ | | an erratum, see below |
+# | released | $\frac{1}{n^2} \sum_i a_i \cdot \frac{\sum_{j \notin N_i} 1/(d_{ij} + 10^{-6})}{\text{negatives of } i + 1}$ | L1 | code of 2024 |
+#
+# In the paper's Eqs. 6 to 8, $P$ is zero for pairs of the *same* label and $Q$ is zero for pairs of
+# *different* labels. Read literally the fraction stands on its head. Does it matter? Push the
+# classes apart and see which way each version goes:
+
+
+# %%
+def as_printed(x, y):
+    """The fraction with P and Q as printed: different labels above, same labels below."""
+    d = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    same = y[:, None] == y
+    size = same.sum(1)
+    return ((d * ~same / size).sum() / (d * same / size).sum()).item()
+
+
+print("separation   Eq. 9   Eqs. 6-8 as printed")
+table = []
+for separation in (0.5, 1.5, 3.0):
+    x, y = plots.toy_points(separation)
+    table.append((ec_stfl_loss(x, y, "paper").item(), as_printed(x, y)))
+    print(f"{separation:10.1f}  {table[-1][0]:6.3f}   {table[-1][1]:6.2f}")
+assert table[0][0] > table[1][0] > table[2][0]
+assert table[0][1] < table[1][1] < table[2][1]
+
+# %% [markdown]
+# Minimised as printed, the loss would *mix* the expressions. Eq. 9, the patent and the released code
+# agree on the direction, so this is a slip of the pen; we show it and do not build it.
+#
+# They do not agree on size. Here is a batch of 24 random features with seven classes, and the weight
+# that paper and released code use, $\lambda = 10$:
+
+# %%
+draw = torch.Generator().manual_seed(0)
+labels = torch.arange(24) % 7
+batches = [torch.randn(24, 512, generator=draw) for _ in range(20)]
+sizes = {f: float(np.mean([ec_stfl_loss(b, labels, f).item() for b in batches])) for f in FORMS}
+for form, size in sizes.items():
+    print(
+        f"{form:9s} {size:7.4f}   times 10: {10 * size:6.2f}   cross-entropy of a guess: {np.log(7):.2f}"
+    )
+assert 2.5 < sizes["patent"] < 3.5
+assert abs(sizes["patent"] / sizes["paper"] - 24) < 0.5
+assert 0.02 < sizes["released"] < 0.04
+plots.form_sizes(sizes, 10, float(np.log(7)))
+
+# %% [markdown]
+# At $\lambda = 10$ the patent's form drowns the cross-entropy, the paper's is of its size, the released
+# one a whisper. **A λ without its form and its batch size means nothing.** But why is one 24 times the
+# other? With equal spreads every ratio is about $\frac{d_{within}}{(C-1)\, d_{between}}$ with $C$
+# classes in the batch; the patent adds up $n$ of them, the paper has one.
+
+# %% [markdown] exercise="4.5" part="task" level=2
+# ### Exercise 4.5: A number that can be compared
+#
+# Write `size_free(loss, n, classes)`: turn a *patent-form* loss of a batch of `n` clips with `classes`
+# classes into an estimate of $d_{within} / d_{between}$, free of both.
+#
+# <details><summary>Hint 1</summary>Solve $L \approx n \cdot \frac{d_{within}}{(C-1)\, d_{between}}$ for the ratio.</details>
+
+
+# %% exercise="4.5" part="answer"
+def size_free(loss, n, classes):
+    """Return the estimate of d_within / d_between behind a patent-form loss."""
+    ### BEGIN SOLUTION
+    return loss * (classes - 1) / n
+    ### END SOLUTION
+
+
+# %% exercise="4.5" part="try"
+for n, classes in ((24, 7), (48, 7), (24, 3)):
+    batch = torch.randn(n, 512, generator=torch.Generator().manual_seed(1))
+    loss = ec_stfl_loss(batch, torch.arange(n) % classes).item()
+    print(f"n = {n}, C = {classes}: loss {loss:6.3f}, size-free {size_free(loss, n, classes):.3f}")
+
+# %% exercise="4.5" part="check" points=1
+with check("4.5"):
+    value = size_free(3.5, 24, 7)
+    assert abs(value - 0.875) < 1e-12, (
+        f"a loss of 3.5 at n = 24, C = 7: expected 0.875, got {value}"
+    )
+
+# %% exercise="4.5" part="hidden" points=1
+### BEGIN HIDDEN TESTS
+with check("4.5"):
+    draw = torch.Generator().manual_seed(3)
+    for n, classes in ((16, 2), (70, 7), (30, 3)):
+        batch = torch.randn(n, 64, generator=draw)
+        marks = torch.arange(n) % classes
+        report = batch_report(batch, marks)
+        value = size_free(report.loss, n, classes)
+        assert abs(value - report.size_free) < 1e-5, (
+            f"n = {n}, C = {classes}: expected {report.size_free}, got {value}"
+        )
+### END HIDDEN TESTS
+
+
+# %% exercise="4.5" part="wrong" about="counts the clip's own class among the others"
+def size_free(loss, n, classes):
+    return loss * classes / n
+
+
+# %% exercise="4.5" part="wrong" about="forgets the classes"
+def size_free(loss, n, classes):
+    return loss / n
+
+
+# %% exercise="4.5" part="wrong" about="divides where it should multiply"
+def size_free(loss, n, classes):
+    return loss / (n * (classes - 1))
+
+
+# %% exercise="4.5" part="wrong" about="forgets the batch size"
+def size_free(loss, n, classes):
+    return loss * (classes - 1) / 24
+
+
+# %% [markdown]
+# Batch size and classes are gone. Labels that say nothing should give 1, though, and these give less:
+# each clip is in its own mean, at distance 0. With $m$ clips a class that takes the factor
+# $(m - 1)/m$. The package's `within_between_ratio` leaves self-distances out:
+
+# %%
+for n in (14, 28, 140):
+    batch = torch.randn(n, 512, generator=torch.Generator().manual_seed(1))
+    report = batch_report(batch, torch.arange(n) % 7)
+    expected = (n / 7 - 1) / (n / 7)
+    print(
+        f"{n // 7:2d} clips a class: size-free {report.size_free:.3f}, (m - 1)/m = {expected:.3f}, "
+        f"without self-distances {report.ratio:.3f}"
+    )
+    assert abs(report.size_free - expected) < 0.01
+    assert abs(report.ratio - 1) < 0.02
+
+# %% [markdown]
+# What else leaves a loss as it is? Move, turn, shuffle, rename, scale:
+
+# %%
+draw = torch.Generator().manual_seed(5)
+x = torch.randn(21, 6, generator=draw, dtype=torch.float64)
+y = torch.arange(21) % 7
+turn = torch.linalg.qr(torch.randn(6, 6, generator=draw, dtype=torch.float64))[0]
+order = torch.randperm(21, generator=draw)
+changes = {
+    "moved by 5": (x + 5, y),
+    "turned": (x @ turn, y),
+    "shuffled": (x[order], y[order]),
+    "classes renamed": (x, (y + 3) % 7),
+    "10 times larger": (10 * x, y),
+    "a millionth": (1e-6 * x, y),
+}
+print(f"{'relative change':18s}" + "".join(f"{form:>11s}" for form in FORMS))
+change = {}
+for name, (x_new, y_new) in changes.items():
+    change[name] = [
+        abs(ec_stfl_loss(x_new, y_new, f) / ec_stfl_loss(x, y, f) - 1).item() for f in FORMS
+    ]
+    print(f"{name:18s}" + "".join(f"{c:11.0e}" for c in change[name]))
+assert max(max(c[:2]) for c in change.values()) < 1e-6
+assert change["turned"][2] > 1e-3  # L1 sees the axes
+assert change["a millionth"][2] > 1e-3  # the constant 1e-6 is no longer small
+
+# %% [markdown]
+# Patent and paper do not care about any of it. The released form uses the L1 norm, so turning the
+# features changes it; and at a millionth of the scale its constant $10^{-6}$ is no longer small.
+#
+# ## Where NaN hides
+#
+# The distance of a clip to itself is 0, and the slope of $\sqrt{t}$ at $t = 0$ is infinite. The value
+# of the loss looks healthy. Its gradient does not:
+
+# %%
+x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [4.0, 0.0]], requires_grad=True)
+square = ((x[:, None] - x) ** 2).sum(-1)
+naive = square.sqrt().sum()
+naive.backward()
+print(
+    f"value {naive.item():.1f}, gradient {x.grad[0].tolist()}: nan after the first step of training"
+)
+assert torch.isfinite(naive)
+assert torch.isnan(x.grad).all()
+
+# %% [markdown] exercise="4.6" part="task" level=3
+# ### Exercise 4.6: Distances that can be differentiated
+#
+# Write `safe_distances(x)`: all Euclidean distances (n, n) of the rows of `x` such that the distance
+# of two equal points is **exactly 0** and the gradient is finite everywhere (0 where the distance is 0).
+# Do not change any distance that is not 0.
+#
+# <details><summary>Hint 1</summary><code>torch.where(square > 0, square.sqrt(), 0)</code> has the right value and
+# still a NaN gradient: the branch that is not taken is differentiated too, and 0 times infinity is NaN.</details>
+# <details><summary>Hint 2</summary>So no zero may ever reach the square root: replace zeros by 1 <em>before</em>
+# it, and the result by 0 <em>after</em> it.</details>
+
+
+# %% exercise="4.6" part="answer"
+def safe_distances(x):
+    """Return (n, n) distances, exactly 0 for equal points, with finite gradients."""
+    ### BEGIN SOLUTION
+    square = ((x[:, None] - x) ** 2).sum(dim=-1)
+    apart = square > 0
+    return torch.where(apart, torch.where(apart, square, 1).sqrt(), 0)
+    ### END SOLUTION
+
+
+# %% exercise="4.6" part="try"
+x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]], requires_grad=True)
+distances = safe_distances(x)
+distances.sum().backward()
+print(distances.detach().numpy())
+print(x.grad.numpy())
+
+# %% exercise="4.6" part="check" points=1
+with check("4.6"):
+    at = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
+    value = safe_distances(at)
+    assert torch.allclose(value.detach(), torch.tensor([[0.0, 5.0], [5.0, 0.0]])), "3, 4, 5"
+    value.sum().backward()
+    assert torch.isfinite(at.grad).all(), "the gradient is not finite"
+
+# %% exercise="4.6" part="hidden" points=3
+### BEGIN HIDDEN TESTS
+with check("4.6"):
+    draw = torch.Generator().manual_seed(11)
+    at = torch.randn(40, 6, generator=draw) + 50
+    at[7] = at[3]
+    at[20] = at[3] + 1e-3
+    at.requires_grad_()
+    value = safe_distances(at)
+    wanted = torch.cdist(at.detach().double(), at.detach().double()).float()
+    exact = (at.detach().double()[:, None] - at.detach().double()).norm(dim=-1)
+    assert (value.diagonal() == 0).all(), "the distance of a point to itself is exactly 0"
+    assert value[3, 7] == 0, "the distance of two equal points is exactly 0"
+    assert torch.allclose(value.double(), exact, rtol=1e-4, atol=0), "distances must not be biased"
+    value.sum().backward()
+    assert torch.isfinite(at.grad).all(), "the gradient must be finite, for equal points too"
+    two = torch.tensor([[0.0], [2.0]], dtype=torch.float64, requires_grad=True)
+    safe_distances(two)[0, 1].backward()
+    assert torch.allclose(two.grad, torch.tensor([[-1.0], [1.0]], dtype=torch.float64)), "unit pull"
+### END HIDDEN TESTS
+
+
+# %% exercise="4.6" part="wrong" about="the square root of zero"
+def safe_distances(x):
+    return ((x[:, None] - x) ** 2).sum(dim=-1).sqrt()
+
+
+# %% exercise="4.6" part="wrong" about="where after the square root: right value, NaN gradient"
+def safe_distances(x):
+    square = ((x[:, None] - x) ** 2).sum(dim=-1)
+    return torch.where(square > 0, square.sqrt(), 0)
+
+
+# %% exercise="4.6" part="wrong" about="a constant under the root: finite, but no distance is right"
+def safe_distances(x):
+    return (((x[:, None] - x) ** 2).sum(dim=-1) + 1e-6).sqrt()
+
+
+# %% exercise="4.6" part="wrong" about="a matrix product: distances of a point to itself are not 0"
+def safe_distances(x):
+    square = (x * x).sum(1)
+    return (square[:, None] + square - 2 * x @ x.T).clamp(min=1e-12).sqrt()
+
+
+# %% exercise="4.6" part="wrong" about="masks the diagonal only: two equal clips still give NaN"
+def safe_distances(x):
+    square = ((x[:, None] - x) ** 2).sum(dim=-1)
+    off = ~torch.eye(len(x), dtype=torch.bool)
+    return torch.where(off, torch.where(off, square, 1).sqrt(), 0)
+
+
+# %% exercise="4.6" part="wrong" about="finite, but the gradient is cut off everywhere"
+def safe_distances(x):
+    return ((x.detach()[:, None] - x.detach()) ** 2).sum(dim=-1).sqrt() + 0 * x.sum()
+
+
+# %% [markdown]
+# The other trap is a batch that leaves nothing to compare. The package counts such batches instead
+# of dividing by zero:
+
+# %%
+draw = torch.Generator().manual_seed(2)
+x = torch.randn(6, 4, generator=draw)
+cases = {
+    "one class only": [0, 0, 0, 0, 0, 0],
+    "one clip alone": [0, 0, 0, 1, 1, 2],
+    "all alone": [0, 1, 2, 3, 4, 5],
+}
+for name, marks in cases.items():
+    report = batch_report(x, torch.tensor(marks))
+    print(
+        f"{name:15s} loss {report.loss:6.3f}   clips alone {report.alone}   terms left out {report.left_out}"
+    )
+    assert np.isfinite(report.loss)
+assert batch_report(x, torch.tensor(cases["all alone"])).loss == 0
+
+# %% [markdown]
+# How often does that happen? DFEW has 145 Disgust clips in 11,697. In a plain batch of 24:
+
+# %%
+share = DFEW_COUNTS[5] / sum(DFEW_COUNTS)
+none = (1 - share) ** 24
+one = 24 * share * (1 - share) ** 23
+print(f"no Disgust clip: {none:.1%}   just one: {one:.1%}   two or more: {1 - none - one:.1%}")
+assert round(100 * (1 - none - one), 1) == 3.5
+
+# %% [markdown]
+# In 96 of 100 batches the loss has nothing to pull Disgust together with. That is why the package
+# trains with batches that hold several clips of each class (`ecstfl.sampler`).
+#
+# ## Checkpoint
+
+# %% part="quiz"
+question(
+    "You add 7 to every feature of every clip. What does the patent's loss do?",
+    ["It grows by 7", "It grows seven times", "Nothing"],
+    right=3,
+    why=[
+        "Only differences of features enter the distances, and the 7 cancels in each of them.",
+        "That would be so for a factor, if the loss saw scale. It does not, and this is a shift.",
+        "Only differences of features enter, so a shift cancels in every distance.",
+    ],
+)
+
+# %% part="quiz"
+question(
+    "You double the batch from 24 to 48 clips, still seven classes, and keep λ. With the patent's form, the weight of EC-STFL beside the cross-entropy ...",
+    ["stays the same", "about doubles", "about halves"],
+    right=2,
+    why=[
+        "The cross-entropy is a mean over clips, but the patent's form is a sum of n ratios.",
+        "It is a sum of n ratios of the same size, while the cross-entropy is a mean.",
+        "Think of how many terms the sum has.",
+    ],
+)
+
+# %% part="quiz"
+question(
+    "A clip is alone with its label in the batch. What does it feel (patent's form)?",
+    [
+        "It is pushed away from the others by its own term",
+        "Its own term is 0; it only feels the terms of the others",
+        "The loss is NaN",
+    ],
+    right=2,
+    why=[
+        "Its numerator is 0 wherever it goes, so its own term is 0 and has no slope.",
+        "Its numerator is 0, so its own term has no slope; but it stands in the denominators of others.",
+        "A denominator of 0 would do that; here the numerator is 0.",
+    ],
+)
+
+# %% [markdown]
+# ## Summary
+#
+# * $a_i$ is a mean over the own class, itself included; $b_i$ is a sum over the other classes of the
+#   mean distance to each.
+# * Loop, matrices and closed form agree to rounding, in value and in gradient.
+# * Patent, paper and released code differ by a factor of a hundred in size; λ belongs to a form, a
+#   batch size and a number of classes.
+# * Zero distances must not reach a square root. A batch of one class has nothing to say.
+#
+# ## What can go wrong
+#
+# * Comparing λ = 10 across papers and forms.
+# * Distances through matrix products in low precision: a clip is then some distance away from itself.
+# * Reading a small training ratio as success. The points of the toy did that without learning anything.
+#
+# ## Further reading
+#
+# * `docs/loss.md` of this repository: the closed-form gradient, derived, with error bounds.
+# * Jiang et al., *DFEW: A Large-Scale Database for Recognizing Dynamic Facial Expressions in the Wild*,
+#   ACM MM 2020, doi 10.1145/3394171.3413620.
+# * Qi and Su, *Contrastive-center loss for deep neural networks*, 2017, arXiv 1707.07391: the nearest cousin.
+#
+# Next: 05, the network that makes the features.

@@ -1,0 +1,717 @@
+# Text source of lesson 07. Build: python -m ecstfl.notebooks build 07
+# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+
+# %% [markdown] part="header"
+# # 07 · The table: is the gain real?
+#
+# Two rows of numbers are the whole evidence of the patent. Here you take them apart, down to single
+# clips, and find out how much they can carry.
+#
+# **You will learn to** *compute* UAR and WAR by hand, *audit* a printed table down to integers, *put*
+# an interval around a score, *compare* two models in pairs, and *judge* a gain against chance.
+#
+# | | |
+# |---|---|
+# | Before this | lessons 00 and 04; what a mean, a variance and a p-value are |
+# | Time | {{minutes}} min to run (quick profile, two CPU cores); no GPU is used |
+# | Memory | {{memory}} at the peak; no GPU memory |
+# | Data | printed numbers of the patent and the paper (DFEW), and simulations that are named so |
+# | Source | CN112101119A Table 1; Jiang et al. 2020, Figs. 3, 5 and 6 |
+# | Exercises | {{exercises}} |
+
+# %% part="setup"
+import math
+
+import numpy as np
+
+from ecstfl import audit, lessons, metrics, plots
+from ecstfl.labels import CLASSES, DFEW_COUNTS
+from ecstfl.lessons import check, play
+from ecstfl.published import LAMBDA_SWEEP, PATENT_TABLE_1, SAME_SETTING
+
+settings = lessons.start("07")
+
+# %% [markdown]
+# ## Two averages
+#
+# A confusion matrix counts clips: row = true class, column = predicted class. The **recall** of a
+# class is the share of its clips that are found: diagonal over row sum.
+#
+# * **UAR**, unweighted average recall: the mean of the recalls. Each *class* counts the same.
+# * **WAR**, weighted average recall: right clips over all clips. Each *clip* counts the same. It is
+#   plain accuracy.
+#
+# A small example with three classes:
+
+# %%
+small = np.array([[8, 2, 0], [5, 5, 0], [1, 0, 1]])
+print(
+    "recalls:", [f"{row[k]}/{row.sum()} = {row[k] / row.sum():.2f}" for k, row in enumerate(small)]
+)
+print(f"UAR = (0.80 + 0.50 + 0.50) / 3 = {(0.8 + 0.5 + 0.5) / 3:.3f}")
+print(f"WAR = (8 + 5 + 1) / 22         = {14 / 22:.3f}")
+
+# %% [markdown] exercise="7.1" part="task" level=1
+# ### Exercise 7.1: UAR and WAR
+#
+# Write `uar_war(confusion)`: the pair (UAR, WAR) of a confusion matrix of counts, each in 0..1. A class
+# **without any clip** has recall 0 and stays in the mean: leaving it out would make a test set easier
+# just because a class is missing.
+#
+# <details><summary>Hint 1</summary><code>confusion.diagonal()</code> and <code>confusion.sum(axis=1)</code>: the
+# truth is in the rows.</details>
+# <details><summary>Hint 2</summary>0 / 0 is NaN; dividing by <code>np.maximum(total, 1)</code> makes it 0.</details>
+
+
+# %% exercise="7.1" part="answer"
+def uar_war(confusion):
+    """Return (UAR, WAR) of a confusion matrix (c, c) of counts, rows = truth."""
+    ### BEGIN SOLUTION
+    confusion = np.asarray(confusion)
+    hits = confusion.diagonal()
+    recalls = hits / np.maximum(confusion.sum(axis=1), 1)
+    return recalls.mean(), hits.sum() / confusion.sum()
+    ### END SOLUTION
+
+
+# %% exercise="7.1" part="try"
+print("UAR {:.3f}, WAR {:.3f}".format(*uar_war(small)))
+
+# %% exercise="7.1" part="check" points=1
+with check("7.1"):
+    u, w = uar_war(np.array([[8, 2, 0], [5, 5, 0], [1, 0, 1]]))
+    assert abs(u - 0.6) < 1e-9, f"UAR: expected 0.6, got {u}"
+    assert abs(w - 14 / 22) < 1e-9, f"WAR: expected 0.636, got {w}"
+
+# %% exercise="7.1" part="hidden" points=1
+### BEGIN HIDDEN TESTS
+with check("7.1"):
+    draws = np.random.default_rng(0).integers(0, 9, (7, 7))
+    draws[5] = 0
+    u, w = uar_war(draws)
+    assert abs(u - metrics.uar(draws)) < 1e-9, "a class without clips has recall 0 and stays in"
+    assert abs(w - metrics.war(draws)) < 1e-9, "WAR is right clips over all clips"
+    u, w = uar_war(np.array([[9, 1], [8, 2]]))
+    assert abs(u - 0.55) < 1e-9, "the truth is in the rows"
+    assert abs(w - 0.55) < 1e-9, "equal classes: WAR equals UAR"
+### END HIDDEN TESTS
+
+
+# %% exercise="7.1" part="wrong" about="columns instead of rows: that is precision"
+def uar_war(confusion):
+    hits = confusion.diagonal()
+    recalls = hits / np.maximum(confusion.sum(axis=0), 1)
+    return recalls.mean(), hits.sum() / confusion.sum()
+
+
+# %% exercise="7.1" part="wrong" about="drops classes without clips from the mean"
+def uar_war(confusion):
+    hits = confusion.diagonal()
+    total = confusion.sum(axis=1)
+    recalls = hits[total > 0] / total[total > 0]
+    return recalls.mean(), hits.sum() / confusion.sum()
+
+
+# %% exercise="7.1" part="wrong" about="swaps the two"
+def uar_war(confusion):
+    hits = confusion.diagonal()
+    recalls = hits / np.maximum(confusion.sum(axis=1), 1)
+    return hits.sum() / confusion.sum(), recalls.mean()
+
+
+# %% exercise="7.1" part="wrong" about="NaN for a class without clips"
+def uar_war(confusion):
+    hits = confusion.diagonal()
+    recalls = hits / confusion.sum(axis=1)
+    return recalls.mean(), hits.sum() / confusion.sum()
+
+
+# %% [markdown]
+# Why two? DFEW is far from balanced. A machine that says "Neutral" to everything, and one that
+# guesses with DFEW's own shares, look quite different in WAR. UAR is not impressed:
+
+# %%
+counts = np.array(DFEW_COUNTS)
+shares = counts / counts.sum()
+rows = {
+    "always\nNeutral": (100 / 7, 100 * shares.max()),
+    "guesses\nby share": (100 / 7, 100 * (shares**2).sum()),
+    "C3D\n(printed)": (PATENT_TABLE_1[0].uar, PATENT_TABLE_1[0].war),
+}
+assert round(rows["always\nNeutral"][1], 1) == 22.8
+plots.prior_scores(DFEW_COUNTS, rows)
+
+# %% [markdown]
+# ## Audit: from percent back to clips
+#
+# The table of the patent prints seven recalls, UAR and WAR in percent with two digits. DFEW's class
+# sizes are known, so each recall must be a whole number of clips. If no integer fits, something is
+# wrong with the table, or with what we think was tested.
+
+# %%
+print("".join(f"{name:>10s}" for name in ("", *CLASSES, "UAR", "WAR")))
+print("".join(f"{c:>10}" for c in ("clips", *DFEW_COUNTS)))
+for row in PATENT_TABLE_1:
+    print(
+        f"{row.method:>12s}" + "".join(f"{v:10.2f}" for v in (*row.recalls, row.uar, row.war))[2:]
+    )
+
+# %% [markdown] exercise="7.2" part="task" level=2
+# ### Exercise 7.2: Which integers fit?
+#
+# Write `fitting_hits(percent, clips)`: the list of **all** integers `k` from 0 to `clips` for which
+# `100 * k / clips` rounds to `percent` at two digits. Allow for a rounding either way: at most
+# 0.005 + 1e-9 apart.
+#
+# <details><summary>Hint 1</summary>Try every k; <code>clips</code> is small enough.</details>
+# <details><summary>Hint 2</summary>The result is a list: it may be empty, and it may hold several numbers.</details>
+
+
+# %% exercise="7.2" part="answer"
+def fitting_hits(percent, clips):
+    """Return all integers k in 0..clips with |100 k / clips - percent| <= 0.005."""
+    ### BEGIN SOLUTION
+    return [k for k in range(clips + 1) if abs(100 * k / clips - percent) <= 0.005 + 1e-9]
+    ### END SOLUTION
+
+
+# %% exercise="7.2" part="try"
+print("Happy, C3D:   ", fitting_hits(75.17, 2445))
+print("Disgust, C3D: ", fitting_hits(1.38, 145))
+print("impossible:   ", fitting_hits(1.50, 145))
+
+# %% exercise="7.2" part="check" points=1
+with check("7.2"):
+    value = list(fitting_hits(75.17, 2445))
+    assert value == [1838], f"Happy of C3D: expected [1838], got {value}"
+
+# %% exercise="7.2" part="hidden" points=2
+### BEGIN HIDDEN TESTS
+with check("7.2"):
+    assert list(fitting_hits(1.50, 145)) == [], "no integer gives 1.50 % of 145"
+    assert list(fitting_hits(0.0, 145)) == [0], "0 is a number of clips"
+    assert list(fitting_hits(100.0, 7)) == [7], "all clips may be right"
+    assert list(fitting_hits(50.0, 30000)) == [14999, 15000, 15001], "several may fit"
+    assert list(fitting_hits(3.45, 145)) == [5], "5 of 145 is 3.448 %"
+### END HIDDEN TESTS
+
+
+# %% exercise="7.2" part="wrong" about="the nearest integer, whether it fits or not"
+def fitting_hits(percent, clips):
+    return [round(percent * clips / 100)]
+
+
+# %% exercise="7.2" part="wrong" about="cuts digits off instead of rounding"
+def fitting_hits(percent, clips):
+    return [k for k in range(clips + 1) if int(10000 * k / clips) / 100 == percent]
+
+
+# %% exercise="7.2" part="wrong" about="stops at the first that fits"
+def fitting_hits(percent, clips):
+    for k in range(clips + 1):
+        if abs(100 * k / clips - percent) <= 0.005 + 1e-9:
+            return [k]
+    return []
+
+
+# %% exercise="7.2" part="wrong" about="leaves out k = clips"
+def fitting_hits(percent, clips):
+    return [k for k in range(clips) if abs(100 * k / clips - percent) <= 0.005 + 1e-9]
+
+
+# %% exercise="7.2" part="wrong" about="one digit too generous"
+def fitting_hits(percent, clips):
+    return [k for k in range(clips + 1) if abs(100 * k / clips - percent) <= 0.05]
+
+
+# %% [markdown]
+# Every recall of both rows fits exactly one integer, and those integers give back the printed UAR and
+# WAR. So the table is consistent, and it pools the five test folds: 11,697 clips.
+
+# %%
+hits = {}
+for row in PATENT_TABLE_1:
+    decoded = []
+    for percent, clips in zip(row.recalls, DFEW_COUNTS, strict=True):
+        fits = [k for k in range(clips + 1) if abs(100 * k / clips - percent) <= 0.005 + 1e-9]
+        assert len(fits) == 1, f"{row.method}: {percent} % of {clips} fits {fits}"
+        decoded += fits
+    hits[row.method] = np.array(decoded)
+    uar = 100 * (decoded / counts).mean()
+    war = 100 * sum(decoded) / sum(counts)
+    print(
+        f"{row.method:13s} {decoded}  UAR {uar:.3f} (printed {row.uar:.2f}), WAR {war:.3f} (printed {row.war:.2f})"
+    )
+    assert abs(uar - row.uar) < 0.0051
+    assert abs(war - row.war) < 0.0051
+    assert (hits[row.method] == audit.decode_hits(row.recalls)).all()  # the package agrees
+
+# %%
+before, after = hits["C3D"], hits["C3D, EC-STFL"]
+assert (after - before).sum() == 229
+plots.hit_gain(before, after)
+
+# %% [markdown]
+# So the claim is: 229 more clips of 11,697, and 185 of them are Sad. Angry and Neutral lose. Disgust
+# goes from 2 to 5 of 145: its recall more than doubles, and it is three clips.
+#
+# ## An interval for a share
+#
+# If each clip were an independent draw with chance $p$ of being right, how far could $k / n$ be from
+# $p$? The textbook's $\hat p \pm 1.96 \sqrt{\hat p (1 - \hat p) / n}$ fails for small counts: for 0 hits
+# its width is 0. Wilson's interval does not. With $z = 1.96$ and $\hat p = k / n$ it is
+#
+# $$\frac{\hat p + \frac{z^2}{2n} \pm z \sqrt{\frac{\hat p (1 - \hat p)}{n} + \frac{z^2}{4 n^2}}}{1 + \frac{z^2}{n}}.$$
+
+# %% [markdown] exercise="7.3" part="task" level=2
+# ### Exercise 7.3: Wilson's interval
+#
+# Write `wilson(k, n, z=1.96)`: the pair (low, high), in 0..1.
+#
+# <details><summary>Hint 1</summary>Compute centre, half width and the common denominator one by one.</details>
+# <details><summary>Hint 2</summary>For k = 2, n = 145 it is (0.0038, 0.0489).</details>
+
+
+# %% exercise="7.3" part="answer"
+def wilson(k, n, z=1.96):
+    """Return (low, high) of Wilson's interval for k of n."""
+    ### BEGIN SOLUTION
+    p = k / n
+    centre = p + z**2 / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    below = 1 + z**2 / n
+    return (centre - half) / below, (centre + half) / below
+    ### END SOLUTION
+
+
+# %% exercise="7.3" part="try"
+print("Disgust, C3D:          {:.4f} to {:.4f}".format(*wilson(2, 145)))
+print("Disgust, C3D, EC-STFL: {:.4f} to {:.4f}".format(*wilson(5, 145)))
+
+# %% exercise="7.3" part="check" points=1
+with check("7.3"):
+    low, high = wilson(2, 145)
+    assert abs(low - 0.003791) < 1e-5, f"k = 2, n = 145: expected low 0.0038, got {low:.4f}"
+    assert abs(high - 0.048894) < 1e-5, f"k = 2, n = 145: expected high 0.0489, got {high:.4f}"
+
+# %% exercise="7.3" part="hidden" points=2
+### BEGIN HIDDEN TESTS
+with check("7.3"):
+    from scipy.stats import binomtest
+
+    for k, n in ((0, 145), (5, 145), (30, 30), (6263, 11697), (1, 2)):
+        low, high = wilson(k, n, 1.959963984540054)
+        wanted = binomtest(k, n).proportion_ci(method="wilson")
+        assert abs(low - wanted.low) < 1e-6, f"{k} of {n}: expected low {wanted.low}, got {low}"
+        assert abs(high - wanted.high) < 1e-6, (
+            f"{k} of {n}: expected high {wanted.high}, got {high}"
+        )
+    narrow, wide = wilson(5, 20, 1.0), wilson(5, 20, 3.0)
+    assert wide[0] < narrow[0] < narrow[1] < wide[1], "a larger z gives a wider interval"
+### END HIDDEN TESTS
+
+
+# %% exercise="7.3" part="wrong" about="the textbook interval: no width at 0 hits"
+def wilson(k, n, z=1.96):
+    p = k / n
+    half = z * math.sqrt(p * (1 - p) / n)
+    return p - half, p + half
+
+
+# %% exercise="7.3" part="wrong" about="forgets the denominator 1 + z^2/n"
+def wilson(k, n, z=1.96):
+    p = k / n
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return p + z**2 / (2 * n) - half, p + z**2 / (2 * n) + half
+
+
+# %% exercise="7.3" part="wrong" about="z^2 / (4 n) under the root"
+def wilson(k, n, z=1.96):
+    p = k / n
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n))
+    below = 1 + z**2 / n
+    return (p + z**2 / (2 * n) - half) / below, (p + z**2 / (2 * n) + half) / below
+
+
+# %% exercise="7.3" part="wrong" about="ignores the argument z"
+def wilson(k, n, z=1.96):
+    p, z = k / n, 1.96
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    below = 1 + z**2 / n
+    return (p + z**2 / (2 * n) - half) / below, (p + z**2 / (2 * n) + half) / below
+
+
+# %%
+intervals = {}
+for name, found in hits.items():
+    each = [audit.wilson(int(k), n) for k, n in zip(found, DFEW_COUNTS, strict=True)]
+    intervals[name] = [(i.value, i.low, i.high) for i in each]
+plots.recall_intervals(intervals)
+
+# %% [markdown]
+# Only Sad comes apart. Taken at face value, the 1.96 points of WAR are about three standard errors:
+
+# %%
+n = sum(DFEW_COUNTS)
+p0, p1 = before.sum() / n, after.sum() / n
+error = math.sqrt(p0 * (1 - p0) / n + p1 * (1 - p1) / n)
+z = (p1 - p0) / error
+print(f"gain {100 * (p1 - p0):.2f} points, standard error {100 * error:.2f}, z = {z:.2f}")
+assert 2.9 < z < 3.1
+
+# %% [markdown]
+# "p = 0.003, so it works"? That sum assumed three things. (1) Clips are independent; but clips of one
+# film, scene or person stand and fall together. (2) The two models were tested on *different* clips;
+# they saw the same ones, which is worth using. (3) Training has no luck in it. Take them in turn.
+#
+# ## Independent clips? Resample whole groups
+#
+# When clips come in groups, draw **groups** with replacement, not clips, and compute the difference of
+# both models on the *same* draw. The spread of those differences is the interval.
+
+# %% [markdown] exercise="7.4" part="task" level=3
+# ### Exercise 7.4: A bootstrap in pairs, by group
+#
+# Write `paired_bootstrap(right_a, right_b, groups, draws, rng)`. `right_a` and `right_b` (n,) are 1 where
+# model a or b is right on a clip, else 0; `groups` (n,) names the person of each clip. In each of `draws`
+# rounds, draw as many groups as there are, with replacement, take all their clips (a group drawn twice
+# counts twice), and compute accuracy of b minus accuracy of a on them. Return the array of the `draws`
+# differences.
+#
+# <details><summary>Hint 1</summary><code>np.unique(groups, return_inverse=True)</code> numbers the groups.</details>
+# <details><summary>Hint 2</summary>With <code>gain</code> = right_b - right_a summed in each group, and
+# <code>size</code> = clips of each group, one round is <code>gain[chosen].sum() / size[chosen].sum()</code>.</details>
+# <details><summary>Hint 3</summary><code>chosen = rng.integers(0, number, number)</code>; the same
+# <code>chosen</code> serves both models: that is what makes it a comparison in pairs.</details>
+
+
+# %% exercise="7.4" part="answer"
+def paired_bootstrap(right_a, right_b, groups, draws, rng):
+    """Return (draws,) differences accuracy(b) - accuracy(a), groups drawn with replacement."""
+    ### BEGIN SOLUTION
+    names, member = np.unique(groups, return_inverse=True)
+    number = len(names)
+    gain = np.bincount(member, np.asarray(right_b) - np.asarray(right_a), number)
+    size = np.bincount(member, minlength=number)
+    chosen = rng.integers(0, number, (draws, number))
+    return gain[chosen].sum(axis=1) / size[chosen].sum(axis=1)
+    ### END SOLUTION
+
+
+# %% exercise="7.4" part="try"
+rng = np.random.default_rng(0)
+people = np.repeat(np.arange(30), 20)  # 30 people, 20 clips each
+taste = rng.normal(0, 0.25, 30)[people]  # on whom model b happens to be better
+a = (rng.random(600) < 0.5).astype(int)
+b = (rng.random(600) < 0.5 + taste).astype(int)
+by_group = paired_bootstrap(a, b, people, 2000, np.random.default_rng(1))
+by_clip = paired_bootstrap(a, b, np.arange(600), 2000, np.random.default_rng(1))
+for name, values in (("people drawn", by_group), ("clips drawn", by_clip)):
+    low, high = np.quantile(values, [0.025, 0.975])
+    print(f"{name:13s} 95 % interval of the gain: {100 * low:+.1f} to {100 * high:+.1f} points")
+
+# %% exercise="7.4" part="check" points=1
+with check("7.4"):
+    same = paired_bootstrap([1, 0, 1, 1], [1, 0, 1, 1], [0, 0, 1, 1], 50, np.random.default_rng(0))
+    assert np.shape(same) == (50,), f"expected 50 differences, got shape {np.shape(same)}"
+    assert np.abs(same).max() == 0, "two models that agree on each clip differ by 0 in every round"
+
+# %% exercise="7.4" part="hidden" points=3
+### BEGIN HIDDEN TESTS
+with check("7.4"):
+    people = np.repeat(np.arange(8), 25)
+    a = np.zeros(200, int)
+    b = (people < 4).astype(int)  # b wins all clips of half of the people
+    values = np.asarray(paired_bootstrap(a, b, people, 4000, np.random.default_rng(3)))
+    assert abs(values.mean() - 0.5) < 0.03, "b is better on half of all clips"
+    assert 0.15 < values.std() < 0.21, "whole people are drawn: the spread is that of 8 people"
+    assert len(np.unique(np.round(values, 9))) <= 9, "people come whole"
+    uneven = np.array(["x"] * 30 + ["y"] * 10)
+    b = np.array([1] * 30 + [0] * 10)
+    values = np.asarray(
+        paired_bootstrap(np.zeros(40, int), b, uneven, 3000, np.random.default_rng(4))
+    )
+    found = set(np.round(values, 6))
+    assert found == {0.0, 0.75, 1.0}, "a large group brings all its clips: 0, 30/40 or 1"
+    assert abs((values == 0.75).mean() - 0.5) < 0.05, (
+        "drawn with replacement: x and y in half the rounds"
+    )
+    noisy = np.random.default_rng(5).integers(0, 2, 200)
+    better = noisy.copy()
+    better[::50] = 1
+    values = np.asarray(
+        paired_bootstrap(noisy, better, np.arange(200), 2000, np.random.default_rng(6))
+    )
+    assert values.std() < 0.012, "both models are scored on the same draw"
+    assert values.min() >= 0, "b is never worse than a here, so no draw may say so"
+### END HIDDEN TESTS
+
+
+# %% exercise="7.4" part="wrong" about="draws clips, not groups"
+def paired_bootstrap(right_a, right_b, groups, draws, rng):
+    gain = np.asarray(right_b) - np.asarray(right_a)
+    chosen = rng.integers(0, len(gain), (draws, len(gain)))
+    return gain[chosen].mean(axis=1)
+
+
+# %% exercise="7.4" part="wrong" about="a new draw for each model: not in pairs"
+def paired_bootstrap(right_a, right_b, groups, draws, rng):
+    names, member = np.unique(groups, return_inverse=True)
+    size = np.bincount(member)
+    scores = []
+    for right in (right_a, right_b):
+        hits = np.bincount(member, np.asarray(right))
+        chosen = rng.integers(0, len(names), (draws, len(names)))
+        scores.append(hits[chosen].sum(1) / size[chosen].sum(1))
+    return scores[1] - scores[0]
+
+
+# %% exercise="7.4" part="wrong" about="the mean of the groups' means: small groups count too much"
+def paired_bootstrap(right_a, right_b, groups, draws, rng):
+    names, member = np.unique(groups, return_inverse=True)
+    gain = np.bincount(member, np.asarray(right_b) - np.asarray(right_a)) / np.bincount(member)
+    chosen = rng.integers(0, len(names), (draws, len(names)))
+    return gain[chosen].mean(axis=1)
+
+
+# %% exercise="7.4" part="wrong" about="without replacement: every round is the whole set"
+def paired_bootstrap(right_a, right_b, groups, draws, rng):
+    names, member = np.unique(groups, return_inverse=True)
+    gain = np.bincount(member, np.asarray(right_b) - np.asarray(right_a))
+    size = np.bincount(member)
+    out = []
+    for _ in range(draws):
+        chosen = rng.permutation(len(names))
+        out.append(gain[chosen].sum() / size[chosen].sum())
+    return np.array(out)
+
+
+# %% exercise="7.4" part="wrong" about="a minus b"
+def paired_bootstrap(right_a, right_b, groups, draws, rng):
+    names, member = np.unique(groups, return_inverse=True)
+    gain = np.bincount(member, np.asarray(right_a) - np.asarray(right_b))
+    size = np.bincount(member)
+    chosen = rng.integers(0, len(names), (draws, len(names)))
+    return gain[chosen].sum(axis=1) / size[chosen].sum(axis=1)
+
+
+# %% [markdown]
+# With people, the interval is wider than with clips, for the same predictions. The package's
+# `bootstrap_interval` does the same from confusion matrices. Do the two agree?
+
+# %%
+draws = settings.choose(smoke=300, quick=1000, full=10000)
+rng = np.random.default_rng(8)
+people = np.repeat(np.arange(24), 14)
+truth = np.tile(np.arange(7), 48)
+model_a = np.where(rng.random(336) < 0.55, truth, rng.integers(0, 7, 336))
+model_b = np.where(rng.random(336) < 0.60, truth, rng.integers(0, 7, 336))
+interval = metrics.bootstrap_interval(truth, model_b, people, "war", model_a, resamples=draws)
+gain = np.bincount(people, (model_b == truth).astype(int) - (model_a == truth))
+chosen = np.random.default_rng(9).integers(0, 24, (draws, 24))
+low, high = np.quantile(gain[chosen].sum(1) / 336, [0.025, 0.975])
+print(
+    f"package: {100 * interval.low:+.1f} to {100 * interval.high:+.1f} points (simulated predictions)"
+)
+print(f"by hand: {100 * low:+.1f} to {100 * high:+.1f} points")
+assert abs(low - interval.low) < 0.02
+assert abs(high - interval.high) < 0.02
+assert abs(interval.value - gain.sum() / 336) < 1e-12
+
+# %% [markdown]
+# For the printed table none of this can be done by group: it names no groups, and no prediction of a
+# single clip is published. Reason enough to publish yours (`ecstfl reproduce` writes them down).
+#
+# ## The same clips? Count only where the models differ
+#
+# McNemar's test looks at the clips that one model gets right and the other wrong. The table does not
+# tell how many there are, but the hits bound them: both models may be right on as many common clips as
+# possible, or on as few. Between these the truth lies:
+
+# %%
+for name, (only_c3d, only_ec, p) in audit.mcnemar_bounds(before, after).items():
+    print(
+        f"{name:7s} clips in common: C3D alone right {only_c3d:5d}, EC-STFL alone {only_ec:5d}, p = {p:.1g}"
+    )
+    assert only_ec - only_c3d == 229
+
+# %% [markdown]
+# So the two rows differ by more than the draw of *clips* explains, if clips were independent. But these
+# are two trained networks, not two methods. Which brings us to the third point.
+#
+# ## Luck in training
+#
+# Train the same network twice with two seeds: two different scores. How different? The paper plots the
+# *same* stated setting (λ = 10, batch 24, fold 1) in two figures, Figs. 5 and 6, for two networks. That
+# is all the evidence there is:
+
+# %%
+for name, (one, other) in SAME_SETTING.items():
+    print(f"{name:12s} {one} and {other}: {abs(one - other):.2f} points apart")
+# the difference of two draws has twice their variance
+sd = math.sqrt(np.mean([(one - other) ** 2 / 2 for one, other in SAME_SETTING.values()]))
+print(f"standard deviation of one run, estimated from two pairs: {sd:.2f} points (very roughly)")
+assert abs(sd - audit.run_spread()) < 1e-12
+
+# %% [markdown]
+# Now the paper's curve over λ. With such a spread, where is its peak?
+
+# %%
+plots.lambda_curve(list(LAMBDA_SWEEP), list(LAMBDA_SWEEP.values()), sd)
+
+# %% [markdown]
+# And the claimed gain? Simulate a method that does *nothing*: both runs have the same true score and
+# the same spread between seeds. How often does one look 1.96 points better? Move the sliders: how small
+# must the spread be, or how many folds must be averaged, before such a gain means something?
+
+
+# %%
+def do_nothing(sd=2.3, folds=1, claimed=1.96):
+    """Draw gains of a method without effect; a score is the mean of `folds` independent runs."""
+    rng = np.random.default_rng(0)
+    pairs = settings.choose(smoke=2000, quick=20000, full=200000)
+    runs = rng.normal(0, sd / math.sqrt(folds), (pairs, 2))
+    return plots.repeated_luck(runs[:, 1] - runs[:, 0], claimed, sd / math.sqrt(folds))
+
+
+play(do_nothing, sd=(0.2, 4.0, 0.1), folds=(1, 10), claimed=(0.5, 4.0, 0.02))
+
+# %%
+do_nothing(sd=sd, folds=1)
+
+# %%
+do_nothing(sd=sd, folds=5)
+
+# %% [markdown]
+# The patent pools five folds, which averages five trainings: its spread is smaller by about
+# $\sqrt 5$, and the gain is less easily luck. But the estimate of the spread is itself poor (two
+# pairs), the folds share their settings, and the setting may have been chosen on the test folds. So:
+# **not refuted, and not shown.** What would show it?
+
+# %% [markdown] exercise="7.5" part="task" level=2
+# ### Exercise 7.5: How many seeds?
+#
+# To find a true gain of $g$ points with 80 % power at the 5 % level (two-sided), each method needs about
+#
+# $$m = \left\lceil \frac{2\,(1.96 + 0.84)^2\, s^2}{g^2} \right\rceil$$
+#
+# independent runs, where $s$ is the standard deviation between runs. Write `runs_needed(gain, sd)`.
+#
+# <details><summary>Hint 1</summary>The 2 is there because both methods have luck.</details>
+# <details><summary>Hint 2</summary>You cannot train half a network: <code>math.ceil</code>.</details>
+
+
+# %% exercise="7.5" part="answer"
+def runs_needed(gain, sd):
+    """Return the runs of each method for 80 % power at the 5 % level."""
+    ### BEGIN SOLUTION
+    return math.ceil(2 * (1.96 + 0.84) ** 2 * sd**2 / gain**2)
+    ### END SOLUTION
+
+
+# %% exercise="7.5" part="try"
+for spread in (0.5, 1.0, 2.3):
+    print(f"sd {spread}: {runs_needed(1.96, spread):2d} runs of each method for a gain of 1.96")
+
+# %% exercise="7.5" part="check" points=1
+with check("7.5"):
+    value = runs_needed(1.0, 1.0)
+    assert value == 16, f"a gain of one standard deviation needs 16 runs each, got {value}"
+
+# %% exercise="7.5" part="hidden" points=1
+### BEGIN HIDDEN TESTS
+with check("7.5"):
+    for gain, spread, wanted in ((1.96, 2.3, 22), (2.0, 1.0, 4), (0.5, 1.0, 63), (10, 1.0, 1)):
+        value = runs_needed(gain, spread)
+        assert value == wanted, f"gain {gain}, sd {spread}: expected {wanted}, got {value}"
+### END HIDDEN TESTS
+
+
+# %% exercise="7.5" part="wrong" about="only one method has luck: no factor 2"
+def runs_needed(gain, sd):
+    return math.ceil((1.96 + 0.84) ** 2 * sd**2 / gain**2)
+
+
+# %% exercise="7.5" part="wrong" about="rounds to the nearest"
+def runs_needed(gain, sd):
+    return round(2 * (1.96 + 0.84) ** 2 * sd**2 / gain**2)
+
+
+# %% exercise="7.5" part="wrong" about="no power: the chance of finding it is one half"
+def runs_needed(gain, sd):
+    return math.ceil(2 * 1.96**2 * sd**2 / gain**2)
+
+
+# %% exercise="7.5" part="wrong" about="forgets the squares"
+def runs_needed(gain, sd):
+    return math.ceil(2 * (1.96 + 0.84) ** 2 * sd / gain)
+
+
+# %% [markdown]
+# ## Checkpoint
+
+# %% part="quiz"
+question(
+    "A test fold happens to hold no Disgust clip. A library that drops absent classes reports, for UAR, ...",
+    ["a smaller value than ours", "a larger value than ours", "the same value"],
+    right=2,
+    why=[
+        "It divides the same sum of recalls by 6 instead of 7.",
+        "It divides the same sum of recalls by 6 instead of 7: the fold looks easier than it is.",
+        "The sum of recalls is the same, but it is divided by another number of classes.",
+    ],
+)
+
+# %% part="quiz"
+question(
+    "Two models are tested on the same 600 clips of 30 people. Which interval of the difference is honest?",
+    [
+        "Draw 600 clips anew, the same for both models",
+        "Draw 30 people anew, the same for both models",
+        "Draw 30 people anew for each model",
+    ],
+    right=2,
+    why=[
+        "Clips of one person are not independent, so this one is too narrow.",
+        "People are the independent units, and the same draw serves both models.",
+        "The units are right, but the pairing is lost: this one is too wide.",
+    ],
+)
+
+# %% part="quiz"
+question(
+    "What can the printed table tell about the gain of EC-STFL?",
+    [
+        "That it is real: z is 3.0",
+        "That it is luck: Figs. 5 and 6 differ by more",
+        "Neither: spread between runs and groups of clips are not printed",
+    ],
+    right=3,
+    why=[
+        "That z takes clips for independent and training for free of luck.",
+        "Single runs on one fold spread more than the mean of five; so luck is possible, not shown.",
+        "A gain without its spread is a question, and it can be answered by training several times.",
+    ],
+)
+
+# %% [markdown]
+# ## Summary
+#
+# * UAR counts classes, WAR counts clips; a class without clips stays in the mean.
+# * Table 1 decodes to whole clips without contradiction: +229 of 11,697, and 185 of them are Sad.
+# * An interval must resample what is independent (people, films) and compare in pairs.
+# * The paper's own two runs of one setting lie 2.4 and 3.9 points apart; the claimed gain is 1.96.
+#
+# ## What can go wrong
+#
+# * Picking the best epoch on the test fold: common in this literature, and worth points for nothing.
+# * Comparing a mean over folds with a pooled score: they are different numbers when folds differ in size.
+# * Reporting the seed that looked best. Fix the seeds first, and report them all.
+#
+# ## Further reading
+#
+# * Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 1927.
+# * Bouthillier et al., *Accounting for variance in machine learning benchmarks*, MLSys 2021.
+# * Jiang et al., ACM MM 2020, doi 10.1145/3394171.3413620: Figs. 3, 5 and 6.
+#
+# Next: 08, what the feature space looks like, and what UMAP cannot tell.

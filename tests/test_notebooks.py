@@ -1,0 +1,456 @@
+"""Lessons: built files in step with sources, exercises proved, no leaks. Starts no kernel."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jupytext")
+nbformat = pytest.importorskip("nbformat")
+
+from ecstfl import claims, lessons, notebooks  # noqa: E402
+from ecstfl.errors import UserError  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = notebooks.sources(ROOT)
+LESSONS = [notebooks.read_lesson(path) for path in SOURCES]
+EXERCISES = [(lesson, e) for lesson in LESSONS for e in lesson.exercises]
+WRONG = [(lesson, e, wrong) for lesson, e in EXERCISES for wrong in e.wrong]
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    """Lesson name -> namespace after its setup cells alone."""
+    spaces = {}
+    for lesson in LESSONS:
+        space = {"__name__": "lesson"}
+        for cell in lesson.cells:
+            if cell.part == "setup":
+                exec(compile(cell.text, f"<{lesson.name}>", "exec"), space)
+        spaces[lesson.name] = space
+    return spaces
+
+
+def run(space, *cells):
+    """Run cells in a copy of a namespace."""
+    space = dict(space)
+    for cell in cells:
+        exec(compile(cell.text, "<cell>", "exec"), space)
+
+
+# ---------------------------------------------------------------------------- exercises
+
+
+def test_the_exercises_are_many_and_numbered_in_order():
+    assert len(EXERCISES) >= 10
+    for lesson in LESSONS:
+        numbers = [e.number for e in lesson.exercises]
+        assert numbers == [f"{int(lesson.name[:2])}.{k + 1}" for k in range(len(numbers))]
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES, ids=lambda v: getattr(v, "number", ""))
+def test_the_solution_passes_and_the_stub_does_not(lesson, exercise, prepared, capsys):
+    space = prepared[lesson.name]
+    run(space, exercise.answer, *exercise.checks, *exercise.hidden)
+    out = capsys.readouterr()
+    assert out.out.count(f"Exercise {exercise.number}: right.") >= 2
+    assert out.err == ""
+    stub = notebooks.Cell("code", notebooks.stub(exercise.answer.text, exercise.number))
+    assert f'raise NotImplementedError("Exercise {exercise.number}")' in stub.text
+    for cell in (*exercise.checks, *exercise.hidden):
+        with pytest.raises(lessons.ExerciseError, match=exercise.number) as error:
+            run(space, stub, cell)
+        assert error.value.kind == "unanswered"
+
+
+@pytest.mark.parametrize(
+    ("lesson", "exercise", "wrong"),
+    WRONG,
+    ids=[f"{e.number}: {w.about}" for _, e, w in WRONG],
+)
+def test_hidden_tests_reject_each_wrong_answer(lesson, exercise, wrong, prepared):
+    """By an assertion that says something: a wrong answer that only crashes proves nothing."""
+    with pytest.raises(lessons.ExerciseError) as error, np.errstate(all="ignore"):
+        run(prepared[lesson.name], wrong, *exercise.hidden)
+    assert error.value.kind == "wrong"
+    assert "a check fails" not in str(error.value)
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES, ids=lambda v: getattr(v, "number", ""))
+def test_each_exercise_has_wrong_answers_hints_and_open_checks(lesson, exercise):
+    assert 3 <= len(exercise.wrong) <= 6
+    assert len({w.text for w in exercise.wrong}) == len(exercise.wrong)
+    assert all(w.about for w in exercise.wrong)
+    task = next(c for c in lesson.cells if c.exercise == exercise.number and c.part == "task")
+    assert "<details><summary>Hint 1</summary>" in task.text
+    assert any(c.part == "try" for c in lesson.cells if c.exercise == exercise.number)
+    for cell in exercise.hidden:
+        assert cell.text.startswith("### BEGIN HIDDEN TESTS\n")
+        assert cell.text.endswith("\n### END HIDDEN TESTS")
+
+
+# ---------------------------------------------------------------------------- form
+
+
+HEADER_ROWS = ("Before this", "Time", "Memory", "Data", "Source", "Exercises")
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_header_and_end_block(lesson):
+    built = notebooks.read_notebook(notebooks.complete_path(ROOT, lesson.name))
+    header = built.cells[0].source
+    assert header.startswith(f"# {lesson.name[:2]} · ")
+    learn = re.search(r"\*\*You will learn to\*\* (.+?)\n\n", header, re.DOTALL)[1]
+    assert 3 <= len(re.findall(r"(?<!\*)\*\w+\*(?!\*)", learn)) <= 5
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", header, re.MULTILINE)
+    assert tuple(name for name, _ in rows) == HEADER_ROWS
+    assert re.search(r"\d+(\.\d)? min to run", dict(rows)["Time"])
+    assert re.search(r"\d+(\.\d+)? GB", dict(rows)["Memory"])
+    assert "{{" not in header
+    text = "\n".join(c.source for c in built.cells if c.cell_type == "markdown")
+    ends = [f"\n## {h}" for h in ("Checkpoint", "Summary", "What can go wrong", "Further reading")]
+    places = [("\n" + text).find(heading) for heading in ends]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert sum(cell.part == "quiz" for cell in lesson.cells) >= 2
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_code_fits_a_notebook_page_and_is_no_wall(lesson):
+    for cell in lesson.cells:
+        if cell.kind == "code" and cell.part != "quiz":
+            lines = cell.text.splitlines()
+            assert len(lines) <= 40, f"{lesson.name}: a cell of {len(lines)} lines\n{cell.text}"
+
+
+# ---------------------------------------------------------------------------- built files
+
+
+def test_built_files_are_in_step_with_their_sources():
+    assert notebooks.stale(ROOT) == []
+
+
+def copy_of_lessons(tmp_path):
+    for path in (ROOT / "notebooks").rglob("*"):
+        if path.suffix in (".py", ".ipynb", ".md") and ".ipynb_checkpoints" not in path.parts:
+            target = tmp_path / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def test_each_way_of_being_out_of_step_is_seen(tmp_path):
+    root = copy_of_lessons(tmp_path)
+    assert notebooks.stale(root) == []
+    name = LESSONS[0].name
+    source = root / "notebooks" / "src" / f"{name}.py"
+    kept = source.read_text()
+    source.write_text(kept.replace("# ## Summary", "# ## Summary\n#\n# More.", 1))
+    assert notebooks.stale(root) == [f"{name}: the complete notebook differs from its source"]
+    source.write_text(kept)
+    student = notebooks.student_path(root, name)
+    student.write_text(student.read_text().replace("NotImplementedError", "ValueError"))
+    (root / "notebooks" / "99_old.ipynb").write_text("{}")
+    assert notebooks.stale(root) == [
+        f"{name}: the student copy differs from its source",
+        "notebooks/99_old.ipynb: has no source",
+    ]
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_built_notebook_is_whole_and_clean(lesson):
+    path = notebooks.complete_path(ROOT, lesson.name)
+    book = notebooks.read_notebook(path)
+    nbformat.validate(book)
+    assert path.stat().st_size < 1_500_000
+    assert notebooks.examine_outputs(book, ["/home/", "/root/", "/tmp/", "/work/", "Users\\"]) == []
+    ids = [cell.id for cell in book.cells]
+    assert len(set(ids)) == len(ids)
+    again = notebooks.complete_notebook(lesson, dict(book.metadata["ecstfl"]["measured"]))
+    assert [cell.id for cell in again.cells] == ids
+    assert path.read_text(encoding="utf-8") == notebooks.dumps(book)
+    for cell in book.cells:
+        assert "execution" not in cell.metadata  # time stamps
+        for output in cell.get("outputs", []):  # widgets have random ids
+            assert not any("widget" in kind for kind in output.get("data", {}))
+
+
+# ---------------------------------------------------------------------------- leaks
+
+
+def squeeze(text):
+    return re.sub(r"\s+", "", text)
+
+
+def student_text():
+    return {
+        path.stem: path.read_text(encoding="utf-8")
+        for path in (ROOT / "notebooks" / "student").glob("*.ipynb")
+    }
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_nothing_leaks_into_the_student_tree(lesson):
+    book = notebooks.read_notebook(notebooks.student_path(ROOT, lesson.name))
+    raw = notebooks.student_path(ROOT, lesson.name).read_text(encoding="utf-8")
+    assert "HIDDEN TESTS" not in raw
+    assert "SOLUTION" not in raw
+    everything = squeeze("\n".join(cell.source for cell in book.cells))
+    for exercise in lesson.exercises:
+        cells = [
+            c for c in book.cells if f"exercise-{exercise.number}" in c.metadata.get("tags", [])
+        ]
+        assert len(cells) == 1
+        assert "raise NotImplementedError" in cells[0].source
+        assert not cells[0].outputs
+        solved = notebooks.without_markers(exercise.answer.text)
+        assert squeeze(solved) not in everything
+        body = squeeze("\n".join(notebooks.solution_lines(exercise.answer.text)))
+        assert body not in everything
+        for hidden in exercise.hidden:
+            for line in notebooks.without_markers(hidden.text).splitlines():
+                if "assert" in line:
+                    assert squeeze(line) not in everything, line
+        for wrong in exercise.wrong:
+            assert squeeze(wrong.text) not in everything
+    assert '"part"' not in raw  # the marks of the source
+    assert '"about"' not in raw
+    assert {p.suffix for p in (ROOT / "notebooks" / "student").iterdir() if p.is_file()} == {
+        ".ipynb"
+    }
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_quiz_answers_are_not_in_clear_text_and_open(lesson):
+    for path in (notebooks.complete_path, notebooks.student_path):
+        book = notebooks.read_notebook(path(ROOT, lesson.name))
+        cells = [c.source for c in book.cells if "= ask(" in c.source]
+        quizzes = [c for c in lesson.cells if c.part == "quiz"]
+        assert len(cells) == len(quizzes)
+        raw = json.dumps(book, ensure_ascii=False)
+        for quiz, text in zip(quizzes, cells, strict=True):
+            assert "right=" not in text
+            space = {}
+            exec(text.rsplit("\n", 1)[0], space)
+            question = next(v for v in space.values() if isinstance(v, lessons.Question))
+            replies = [question.feedback(k) for k in range(len(question.options))]
+            assert sum(reply.startswith("Right. ") for reply in replies) == 1
+            right = int(re.search(r"right=(\d)", quiz.text)[1])
+            assert replies[right - 1].startswith("Right. ")
+            for reply in replies:
+                assert reply.split(". ", 1)[1] not in raw
+
+
+# ---------------------------------------------------------------------------- course
+
+
+def test_course_tree_has_nbgrader_cells_and_nothing_beside_the_notebook(tmp_path):
+    notebooks.course(ROOT, tmp_path)
+    with_exercises = [lesson for lesson in LESSONS if lesson.exercises]
+    assert sorted(p.name for p in (tmp_path / "source").iterdir()) == [
+        x.name for x in with_exercises
+    ]
+    for lesson in with_exercises:
+        folder = tmp_path / "source" / lesson.name
+        assert [p.name for p in folder.iterdir()] == [f"{lesson.name}.ipynb"]
+        book = notebooks.read_notebook(folder / f"{lesson.name}.ipynb")
+        graded = [c for c in book.cells if "nbgrader" in c.metadata]
+        ids = [c.metadata.nbgrader.grade_id for c in graded]
+        assert len(set(ids)) == len(ids)
+        points = sum(c.metadata.nbgrader.get("points", 0) for c in graded)
+        assert points == sum(e.points for e in lesson.exercises)
+        for cell in graded:
+            assert cell.metadata.nbgrader.grade != cell.metadata.nbgrader.solution
+            # public and hidden asserts in one cell would give no partial credit
+            assert not ("HIDDEN" in cell.source and "-check" in cell.metadata.nbgrader.grade_id)
+
+
+def test_solutions_hold_solutions_and_hidden_tests(tmp_path):
+    notebooks.solutions(ROOT, tmp_path)
+    for lesson in LESSONS:
+        book = notebooks.read_notebook(tmp_path / f"{lesson.name}.ipynb")
+        text = squeeze("\n".join(c.source for c in book.cells))
+        assert "###BEGIN" not in text
+        for exercise in lesson.exercises:
+            for cell in (exercise.answer, *exercise.hidden):
+                assert squeeze(notebooks.without_markers(cell.text)) in text
+            assert all(squeeze(wrong.text) not in text for wrong in exercise.wrong)
+
+
+# ---------------------------------------------------------------------------- traceability
+
+
+def test_every_claim_leads_to_code_a_test_and_its_lesson():
+    assert claims.broken(ROOT) == []
+    text = claims.markdown()
+    assert len(text.splitlines()) == len(claims.LINKS) + 2
+    built = notebooks.read_notebook(notebooks.complete_path(ROOT, "00_start"))
+    shown = [
+        o.data["text/markdown"] for c in built.cells for o in c.get("outputs", []) if "data" in o
+    ]
+    assert text in shown, "lesson 00 shows an old table: build it again"
+
+
+def test_stale_links_are_found():
+    links = (
+        claims.Link("a", "", "loss.no_such_loss", "test_loss.py::test_values_by_hand"),
+        claims.Link("b", "", "no_module.x", "test_loss.py::test_values_by_hand"),
+        claims.Link("c", "", "loss.ec_stfl_loss", "test_loss.py::test_values"),
+        claims.Link("d", "", "loss.ec_stfl_loss", "test_none.py::test_x"),
+        claims.Link("e", "", "loss.ec_stfl_loss", "test_loss.py::test_values_by_hand", "98"),
+        claims.Link("f", "", "loss.ECSTFLLoss", "test_loss.py::test_values_by_hand", "07"),
+        claims.Link("g", "", "loss.ec_stfl_loss", "test_loss.py::test_values_by_hand", "04"),
+    )
+    assert [line[0] for line in claims.broken(ROOT, links)] == ["a", "b", "c", "d", "e", "f"]
+    with pytest.raises(ValueError, match="claim 99"):
+        claims.find("claim 99")
+
+
+# ---------------------------------------------------------------------------- builder, bad input
+
+
+HEAD = '# %% [markdown] part="header"\n# # 01 · Test\n\n'
+TASK = '# %% [markdown] exercise="1.1" part="task" level=1\n# ### Exercise 1.1: One\n\n'
+ANSWER = (
+    '# %% exercise="1.1" part="answer"\ndef f():\n    ### BEGIN SOLUTION\n    return 1\n'
+    "    ### END SOLUTION\n\n"
+)
+CHECK = '# %% exercise="1.1" part="check" points=1\nassert f() == 1\n\n'
+HIDDEN = '# %% exercise="1.1" part="hidden" points=1\nassert f() == 1\n\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("nothing", "has no cell"),
+        ("# %%\nx = 1\n", "first cell must be the header"),
+        (HEAD + '# %% part="soluton"\nx = 1\n', "soluton"),
+        (HEAD + '# %% part="answer"\nx = 1\n', "need an exercise"),
+        (HEAD + ANSWER + CHECK + HIDDEN, "expected one task"),
+        (HEAD + TASK + ANSWER + HIDDEN, "expected check cells"),
+        (HEAD + TASK + ANSWER + CHECK.replace(" points=1", "") + HIDDEN, "each with points"),
+        (HEAD + TASK.replace("1.1: One", "1.2: One") + ANSWER + CHECK + HIDDEN, "must begin with"),
+    ],
+)
+def test_a_broken_source_is_told_in_one_sentence(tmp_path, text, told):
+    path = tmp_path / "01_test.py"
+    path.write_text(text)
+    with pytest.raises(UserError, match=re.escape(told)):
+        notebooks.read_lesson(path).exercises  # noqa: B018
+
+
+def test_stub_keeps_signature_and_indentation():
+    text = (
+        "def f(x):\n    '''Doc.'''\n    ### BEGIN SOLUTION\n    y = x\n    return y\n"
+        "    ### END SOLUTION"
+    )
+    assert notebooks.stub(text, "1.1") == (
+        "def f(x):\n    '''Doc.'''\n    ...\n    raise NotImplementedError(\"Exercise 1.1\")"
+    )
+    assert notebooks.solution_lines(text) == ["y = x", "return y"]
+    for broken in (
+        "x = 1",
+        "### BEGIN SOLUTION\nx",
+        "### END SOLUTION",
+        text + "\n### BEGIN SOLUTION",
+    ):
+        with pytest.raises(UserError, match=r"exercise 1\.1"):
+            notebooks.stub(broken, "1.1")
+
+
+def test_commands_report_bad_input_and_exit_with_2(tmp_path, monkeypatch, capsys):
+    assert notebooks.main(["students", "77"]) == 2
+    assert "there is no lesson '77'" in capsys.readouterr().err
+    root = copy_of_lessons(tmp_path)
+    monkeypatch.chdir(root)
+    assert notebooks.main(["check"]) == 0
+    notebooks.student_path(root, LESSONS[0].name).unlink()
+    assert notebooks.main(["check"]) == 2
+    assert "not built" in capsys.readouterr().err
+    assert notebooks.main(["students"]) == 0
+    assert notebooks.main(["check"]) == 0
+
+
+def test_outputs_that_name_the_machine_or_warn_are_found():
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    outputs = [
+        new_output("stream", name="stdout", text="wrote /home/me/x\n"),
+        new_output("stream", name="stderr", text="UserWarning: old\n"),
+        new_output("execute_result", data={"text/plain": "<object at 0x7f12ab34cd>"}),
+        new_output("stream", name="stdout", text="loss nan\n"),
+        new_output("display_data", data={"image/png": "/home/me"}),  # not text
+    ]
+    book = new_notebook(cells=[new_code_cell("print(x)", outputs=[o]) for o in outputs])
+    told = notebooks.examine_outputs(book, ["/home/me"])
+    assert [line.split()[1] for line in told] == ["0", "1", "2", "3"]
+
+
+# ---------------------------------------------------------------------------- lessons module
+
+
+def test_profiles(monkeypatch, capsys):
+    monkeypatch.delenv("ECSTFL_PROFILE", raising=False)
+    assert lessons.start("04").choose(smoke=1, quick=2, full=3) == 2
+    monkeypatch.setenv("ECSTFL_PROFILE", " Smoke ")
+    assert lessons.start("04").choose(smoke=1, quick=2, full=3) == 1
+    monkeypatch.setenv("ECSTFL_PROFILE", "fast")
+    with pytest.raises(UserError, match="set it to one of smoke, quick, full"):
+        lessons.start("04")
+
+
+def test_check_tells_each_kind_of_failure_in_a_sentence(capsys):
+    def fail(answer):
+        with pytest.raises(lessons.ExerciseError) as error, lessons.check("9.9"):
+            answer()
+        return error.value
+
+    def unanswered():
+        raise NotImplementedError("Exercise 9.9")
+
+    def crash():
+        return 1 / 0
+
+    def warn():
+        import sys
+        import warnings
+
+        warnings.warn("old", stacklevel=1)
+        print("grumble", file=sys.stderr)
+
+    assert fail(unanswered).kind == "unanswered"
+    error = fail(crash)
+    assert error.kind == "stopped"
+    assert "ZeroDivisionError: division by zero" in str(error)
+    error = fail(lambda: undefined_name)  # noqa: F821
+    assert "Run the cells above first" in str(error)
+    assert error._render_traceback_() == [str(error)]
+    capsys.readouterr()
+    with lessons.check("9.9"):
+        warn()
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert "grumble" in shown.out
+    assert shown.out.endswith("Exercise 9.9: right.\n")
+
+
+def test_quiz_seal_opens_only_with_its_question():
+    sealed = lessons.seal("Which?", 1, ["not a", "because of b"])
+    assert "because" not in sealed
+    assert lessons.unseal("Which?", sealed) == (1, ["not a", "because of b"])
+    question = lessons.ask("Which?", ["a", "b"], sealed)
+    assert question.feedback(1) == "Right. because of b"
+    assert question.feedback(0) == "Not this one. not a"
+    with pytest.raises(UserError, match="use one of a, b"):
+        question.answer("c")
+    with pytest.raises(UserError, match="was changed"):
+        lessons.unseal("Who?", sealed)
+    with pytest.raises(UserError, match="was changed"):
+        lessons.unseal("Which?", "~~ not base 85 ~~ \x00")
+
+
+def test_play_says_so_where_sliders_do_not_run(capsys):
+    assert lessons.play(lambda a: a, a=(0, 1)) is None
+    assert "figure below stands still" in capsys.readouterr().out
