@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MEDIA := $(VENV)/.media
 
-.PHONY: help reproduce test lint lab doctor data model clean
+.PHONY: help reproduce test lint lab doctor data data-check model clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,7 +13,8 @@ help:
 	@echo "make test       the whole test suite"
 	@echo "make lab        JupyterLab in notebooks/"
 	@echo "make doctor     is everything here that is needed?"
-	@echo "make data       render the embedded clips anew (hours; they are already in data/)"
+	@echo "make data       render the embedded clips anew (they are in data/; an hour on two cores)"
+	@echo "make data-check are the clips in data/ what they were?"
 	@echo "make model      land a finished run as the shipped checkpoint with its card (RUN=DIR)"
 	@echo "make lint       ruff"
 	@echo "make clean      remove the environment and the cache; results stay"
@@ -34,8 +35,14 @@ lab: $(READY)
 doctor: $(READY)
 	$(BIN)/ecstfl doctor
 
+# For a trial, leave data/ alone: .venv/bin/python -m data.generator render --root DIR --identities 2
 data: $(READY)
-	$(BIN)/python -m data.generator render $(ARGS)
+	$(BIN)/python -m data.generator render --overwrite --identities 200 --seed 2021
+	$(BIN)/python -m data.generator render --split wild --identities 30 --seed 2021
+	$(BIN)/python -m data.generator sheet
+
+data-check:
+	cd data && sha256sum -c --quiet SHA256SUMS
 
 model: $(READY)
 	$(BIN)/python -m ecstfl.modelcard $(RUN) models $(ARGS)
