@@ -64,7 +64,7 @@ def get_profile(name: str) -> Profile:
         preprocess=PreprocessConfig(frames=16, size=64, margin=-0.12, shift=0.06),
         augment=AugmentConfig(size=48, frames=8),
         backbone=BackboneConfig(),
-        optim=OptimConfig(epochs=20),
+        optim=OptimConfig(epochs=20, lr=1e-3),
     )
     match name:
         case "smoke":
