@@ -497,6 +497,7 @@ def execute(
         timeout=timeout,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,  # else one text arrives in one piece or in several, by chance
         resources={"metadata": {"path": str(folder)}},
     )
     environment = {**os.environ, "ECSTFL_PROFILE": profile, WIDGETS: "on" if widgets else "off"}

@@ -232,7 +232,7 @@ def repeated_luck(gains: np.ndarray, claimed: float, sd: float) -> Figure:
     axis.hist(gains[gains < claimed], bins, color="0.7", label="smaller than the claim")
     axis.hist(gains[gains >= claimed], bins, color=COLOURS[3], label="as large, or larger")
     axis.axvline(claimed, color="0.2", lw=1.2, label=f"claimed: {claimed:.2f}")
-    axis.set(xlabel="gain in WAR, one run against one run (points)", ylabel="simulated pairs")
+    axis.set(xlabel="gain in WAR (points)", ylabel="simulated pairs", xlim=(-width, width))
     axis.legend(fontsize=9)
     axis.set_title(
         f"No effect at all, seeds with sd {sd:.1f}: a gain of {claimed:.2f} or more "
