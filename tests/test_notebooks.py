@@ -209,6 +209,11 @@ def test_nothing_leaks_into_the_student_tree(lesson):
         assert squeeze(solved) not in everything
         body = squeeze("\n".join(notebooks.solution_lines(exercise.answer.text)))
         assert body not in everything
+        for line in notebooks.solution_lines(exercise.answer.text):
+            line = squeeze(line.removeprefix("return "))
+            # what the lesson shows before the exercise is given, what comes after would tell
+            given = squeeze("\n".join(c.source for c in book.cells[: book.cells.index(cells[0])]))
+            assert len(line) < 40 or line in given or line not in everything, line
         for hidden in exercise.hidden:
             for line in notebooks.without_markers(hidden.text).splitlines():
                 if "assert" in line:

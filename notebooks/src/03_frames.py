@@ -285,9 +285,8 @@ def tim_by_hand(frames, T):
     path = np.eye(n, k=1) + np.eye(n, k=-1)
     L = np.diag(path.sum(axis=1)) - path
     W = eigh(Y @ L @ Y.T, Y @ Y.T)[1]
-    sines = lambda t: np.sin(  # noqa: E731
-        np.pi * np.arange(1, n)[:, None] * t + np.pi * (n - np.arange(1, n)[:, None]) / (2 * n)
-    )
+    k = np.arange(1, n)[:, None]
+    sines = lambda t: np.cos(np.pi * k * (t - 1 / (2 * n)))  # noqa: E731  f_k, written as cosines
     m = (W.T @ Y)[:, :1] / sines(np.array([1 / n]))  # fixed by the first frame
     new = U @ np.linalg.solve(W.T, m * sines(np.linspace(1 / n, 1, T))) + mean
     return new.T.reshape(T, *frames.shape[1:])
