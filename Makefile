@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MEDIA := $(VENV)/.media
 
-.PHONY: help reproduce test lint lab doctor data data-check model clean
+.PHONY: help reproduce test lint lab notebooks course doctor data data-check model clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make reproduce  videos -> faces -> C3D with and without EC-STFL -> results/, figures/"
 	@echo "make test       the whole test suite"
 	@echo "make lab        JupyterLab in notebooks/"
+	@echo "make notebooks  build and execute the lessons anew from notebooks/src"
+	@echo "make course     an nbgrader course from the lessons"
 	@echo "make doctor     is everything here that is needed?"
 	@echo "make data       render the embedded clips anew (they are in data/; an hour on two cores)"
 	@echo "make data-check are the clips in data/ what they were?"
@@ -31,6 +33,14 @@ lint: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+
+notebooks: $(READY)
+	$(BIN)/python -m ecstfl.notebooks build $(ARGS)
+
+course: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable ".[course]"
+	$(BIN)/python -m ecstfl.notebooks course $(ARGS)
 
 doctor: $(READY)
 	$(BIN)/ecstfl doctor

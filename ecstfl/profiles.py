@@ -79,7 +79,11 @@ def get_profile(name: str) -> Profile:
             return quick
         case "full":
             return replace(
-                quick, name="full", folds=5, seeds=(0, 1, 2), optim=OptimConfig(epochs=60)
+                quick,
+                name="full",
+                folds=5,
+                seeds=(0, 1, 2),
+                optim=replace(quick.optim, epochs=60),
             )
         case "paper":
             return Profile(
