@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = build_parser()
     args = parser.parse_args(arguments)
-    args.command_line = shlex.join(["ecstfl", *(sys.argv[1:] if arguments is None else arguments)])
+    args.command_line = _recorded(sys.argv[1:] if arguments is None else arguments)
     try:
         return args.run(args)
     except UserError as error:
@@ -42,6 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # for example: ecstfl doctor | head -1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _recorded(arguments: Sequence[str]) -> str:
+    """Spell the command as it is kept beside results: without the places of this machine."""
+    kept, places = [], ("--cache", "--results", "--figures", "--root")
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if (
+            argument not in places
+            and before not in places
+            and not argument.startswith(tuple(f"{place}=" for place in places))
+        ):
+            kept.append(argument)
+    return shlex.join(["ecstfl", *kept])
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -149,22 +149,46 @@ def test_predict_without_a_model_or_with_a_foreign_one(tmp_path, capsys):
 def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path):
     places = ["--results", tmp_path / "r", "--figures", tmp_path / "f", "--cache", tmp_path / "c"]
     command = [sys.executable, "-m", "ecstfl.cli", "reproduce", "--profile", "smoke", "--epochs"]
-    process = subprocess.Popen(
-        [*command, "500", *map(str, places)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 240
-    while not list(tmp_path.glob("r/runs/*/checkpoint.pt")) and time.monotonic() < deadline:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGINT)  # a terminal tells the whole group
-    _, error = process.communicate(timeout=60)
+    log = tmp_path / "log"
+    with log.open("w") as stderr:  # a pipe that nobody reads would fill and stop the process
+        process = subprocess.Popen(
+            [*command, "500", *map(str, places)],
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+            # Tests started in the background inherit a SIGINT that is ignored; a terminal's is not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+    try:
+        deadline = time.monotonic() + 240
+        while not list(tmp_path.glob("r/runs/*/checkpoint.pt")) and time.monotonic() < deadline:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal tells the whole group
+        process.wait(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    error = log.read_text()
     assert process.returncode == 130
     assert "interrupted; finished work is kept" in error
     assert "Traceback" not in error
     assert list(tmp_path.glob("r/runs/*/checkpoint.pt"))
     assert not list(tmp_path.glob("r/runs/*/run.json"))
     assert not list(tmp_path.glob("r/**/*.part"))
+
+
+def test_recorded_commands_name_no_place_of_the_machine(tmp_path):
+    recorded = cli._recorded(
+        [
+            "reproduce",
+            "--cache",
+            str(tmp_path),
+            "--profile",
+            "quick",
+            f"--root={tmp_path}",
+            "--seeds",
+            "1",
+        ]
+    )
+    assert recorded == "ecstfl reproduce --profile quick --seeds 1"

@@ -29,7 +29,7 @@ def stable(run):
 
 def test_it_learns_the_moving_spots(data, tmp_path):
     clipset, clips = data
-    config = toy_config(clipset, epochs=40)
+    config = toy_config(clipset, epochs=80)
     run = train_run(config, clipset, clips, tmp_path)
     assert run["war"] > 0.8
     assert run["clusters"]["within_between"] < 0.7
