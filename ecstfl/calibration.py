@@ -130,7 +130,7 @@ def reliability_figure(before: Reliability, after: Reliability, note: str) -> Fi
         before, after: of the same clips.
         note: printed below the title (data, fold, number of clips).
     """
-    figure = Figure(figsize=(9, 4.9), layout="constrained")
+    figure = Figure(figsize=(9, 5.9), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for axis, result, name in zip(
         axes, (before, after), ("as trained", "with temperature"), strict=True

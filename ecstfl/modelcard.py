@@ -270,8 +270,7 @@ def render_card(facts: dict[str, Any]) -> str:
         "",
         "![reliability diagram](reliability.png)",
         "",
-        f'Below a probability of {facts["threshold"]:g} the outcome is "uncertain": calibrated, '
-        "such an answer is more often wrong than right. "
+        f'Below a probability of {facts["threshold"]:g} the outcome is "uncertain". '
         f"{100 * facts['certain_share']:.0f} % of the test clips reach it"
         + _share(", and of those", facts["certain_accuracy"])
         + _share("; of the others", facts["uncertain_accuracy"])
