@@ -382,14 +382,14 @@ def test_outputs_that_name_the_machine_or_warn_are_found():
     from nbformat.v4 import new_code_cell, new_notebook, new_output
 
     outputs = [
-        new_output("stream", name="stdout", text="wrote /home/me/x\n"),
+        new_output("stream", name="stdout", text="wrote /srv/me/x\n"),
         new_output("stream", name="stderr", text="UserWarning: old\n"),
         new_output("execute_result", data={"text/plain": "<object at 0x7f12ab34cd>"}),
         new_output("stream", name="stdout", text="loss nan\n"),
-        new_output("display_data", data={"image/png": "/home/me"}),  # not text
+        new_output("display_data", data={"image/png": "/srv/me"}),  # not text
     ]
     book = new_notebook(cells=[new_code_cell("print(x)", outputs=[o]) for o in outputs])
-    told = notebooks.examine_outputs(book, ["/home/me"])
+    told = notebooks.examine_outputs(book, ["/srv/me"])
     assert [line.split()[1] for line in told] == ["0", "1", "2", "3"]
 
 
