@@ -528,6 +528,28 @@ def warmup(start: float = 0.0, end: float = 0.1) -> Callable[[float], float]:
     return lambda progress: min(1.0, max(0.0, (progress - start) / (end - start)))
 
 
+def weight_at(weight: float, schedule: Callable[[float], float], progress: float) -> float:
+    """Lambda of the moment: ``weight * schedule(progress)``.
+
+    Args:
+        weight: lambda >= 0 of the whole training.
+        schedule: progress 0..1 -> factor >= 0.
+        progress: share of the training that is done, 0..1.
+
+    Raises:
+        ValueError: negative or non-finite weight, progress outside 0..1, or the schedule gives
+            a negative or non-finite factor.
+    """
+    if not 0 <= weight < float("inf"):
+        raise ValueError(f"weight (lambda): expected a finite number >= 0, got {weight}")
+    if not 0 <= progress <= 1:
+        raise ValueError(f"progress: expected 0..1, got {progress}")
+    factor = float(schedule(progress))
+    if not 0 <= factor < float("inf"):
+        raise ValueError(f"schedule({progress}): expected a finite factor >= 0, got {factor}")
+    return float(weight) * factor
+
+
 class JointLoss(nn.Module):
     """L = L_S + lambda L_EC-STFL (claim 4; paper, Eq. 10).
 
@@ -557,8 +579,6 @@ class JointLoss(nn.Module):
         gather: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 <= weight < float("inf"):
-            raise ValueError(f"weight (lambda): expected a finite number >= 0, got {weight}")
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing: expected 0..1, got {label_smoothing}")
         self.weight = float(weight)
@@ -570,17 +590,12 @@ class JointLoss(nn.Module):
         self.set_progress(0.0)
 
     def set_progress(self, progress: float) -> None:
-        """Tell how much of the training is done, 0..1, for the schedule of lambda.
+        """Tell how much of the training is done, 0..1: sets ``current_weight`` by the schedule.
 
         Raises:
-            ValueError: progress outside 0..1, or the schedule gives a negative factor.
+            ValueError: as :func:`weight_at`.
         """
-        if not 0 <= progress <= 1:
-            raise ValueError(f"progress: expected 0..1, got {progress}")
-        factor = float(self.schedule(progress))
-        if not 0 <= factor < float("inf"):
-            raise ValueError(f"schedule({progress}): expected a finite factor >= 0, got {factor}")
-        self.current_weight = self.weight * factor
+        self.current_weight = weight_at(self.weight, self.schedule, progress)
 
     def extra_repr(self) -> str:
         """Lambda, as printed."""

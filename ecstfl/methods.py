@@ -6,12 +6,13 @@ serves all, and EC-STFL's value and the within/between ratio can be compared acr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from ecstfl.cousins import cousin
-from ecstfl.loss import JointLoss
+from ecstfl.loss import JointLoss, constant, weight_at
 
 if TYPE_CHECKING:
     from ecstfl.config import LossConfig
@@ -27,19 +28,33 @@ class CousinJointLoss(nn.Module):
         classes: number of classes.
         dim: d of the embeddings.
         seed: of the first class centres, where they are drawn.
+        schedule: progress 0..1 -> factor >= 0 on lambda, as in :class:`ecstfl.loss.JointLoss`.
 
     Raises:
         ValueError: unknown name, negative or non-finite weight.
         UserError: the cousin comes from a package that is not installed.
     """
 
-    def __init__(self, name: str, weight: float, classes: int, dim: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        weight: float,
+        classes: int,
+        dim: int,
+        seed: int = 0,
+        *,
+        schedule: Callable[[float], float] = constant,
+    ) -> None:
         super().__init__()
-        if not 0 <= weight < float("inf"):
-            raise ValueError(f"weight (lambda): expected a finite number >= 0, got {weight}")
         self.weight = float(weight)
+        self.schedule = schedule
+        self.set_progress(0.0)
         self.softmax = JointLoss(weight=0.0)  # cross-entropy, EC-STFL only measured
         self.cousin = cousin(name, classes, dim, seed=seed)
+
+    def set_progress(self, progress: float) -> None:
+        """As :meth:`ecstfl.loss.JointLoss.set_progress`."""
+        self.current_weight = weight_at(self.weight, self.schedule, progress)
 
     def forward(
         self, logits: Tensor, embeddings: Tensor, labels: Tensor
@@ -51,7 +66,7 @@ class CousinJointLoss(nn.Module):
         """
         ce, parts = self.softmax(logits, embeddings, labels)
         loss = self.cousin(embeddings, labels)
-        total = ce + self.weight * loss if self.weight else ce
+        total = ce + self.current_weight * loss if self.current_weight else ce
         return total, parts | {"cousin": loss.detach()}
 
     def counts(self) -> dict[str, int]:
@@ -66,18 +81,29 @@ class CousinJointLoss(nn.Module):
 MethodLoss = JointLoss | CousinJointLoss
 
 
-def build_method(config: LossConfig, classes: int, dim: int, seed: int) -> MethodLoss:
+def build_method(
+    config: LossConfig,
+    classes: int,
+    dim: int,
+    seed: int,
+    *,
+    schedule: Callable[[float], float] = constant,
+) -> MethodLoss:
     """Build the joint loss of a configuration.
+
+    Every method has ``set_progress(progress)``, which sets the lambda of the moment,
+    ``current_weight``; ``schedule=warmup(0.0, 0.25)`` raises it from 0 over the first quarter.
 
     Args:
         config: method, form and weight.
         classes: number of classes.
         dim: d of the tapped embeddings.
         seed: of what the loss draws; the global generator is left alone.
+        schedule: progress 0..1 -> factor on lambda.
 
     Raises:
         UserError: the method comes from a package that is not installed.
     """
     if config.method in ("softmax", "ec-stfl"):
-        return JointLoss(weight=config.weight, form=config.form)
-    return CousinJointLoss(config.method, config.weight, classes, dim, seed)
+        return JointLoss(weight=config.weight, form=config.form, schedule=schedule)
+    return CousinJointLoss(config.method, config.weight, classes, dim, seed, schedule=schedule)

@@ -10,7 +10,7 @@ from ecstfl import train as training
 from ecstfl.config import METHODS, LossConfig, canonical_json
 from ecstfl.cousins import COUSINS, cousin
 from ecstfl.errors import UserError
-from ecstfl.loss import JointLoss, ec_stfl_loss
+from ecstfl.loss import JointLoss, ec_stfl_loss, warmup
 from ecstfl.methods import CousinJointLoss, build_method
 from ecstfl.runs import read_features, run_directory
 from ecstfl.train import train_run
@@ -66,6 +66,32 @@ def test_softmax_and_ec_stfl_are_what_they_were():
         assert (joint.weight, joint.ec_stfl.form) == (config.weight, config.form)
         assert not joint.state_dict()
         assert not list(joint.parameters())
+
+
+@pytest.mark.parametrize("name", ["ec-stfl", *COUSINS])
+def test_lambda_of_the_moment_follows_the_schedule(name):
+    need(name)
+    config = LossConfig(name, weight=0.5)
+    joint = build_method(config, 7, 6, seed=3, schedule=warmup(0.0, 0.5)).eval()
+    part = "ec_stfl" if name == "ec-stfl" else "cousin"
+    for progress, weight in ((0.0, 0.0), (0.25, 0.25), (0.5, 0.5), (1.0, 0.5)):
+        joint.set_progress(progress)
+        assert joint.current_weight == weight
+        logits, embeddings, labels = batch()
+        total, parts = joint(logits, embeddings, labels)
+        torch.testing.assert_close(total.detach(), parts["ce"] + weight * parts[part])
+        assert total.grad_fn is not None
+        total.backward()
+        assert (embeddings.grad is None) == (weight == 0)
+    with pytest.raises(ValueError, match=r"progress: expected 0..1, got -1"):
+        joint.set_progress(-1)
+
+
+def test_without_a_schedule_lambda_stays():
+    for joint in (build_method(LossConfig(n, weight=0.5), 7, 6, 0) for n in ("ec-stfl", "center")):
+        for progress in (0.0, 0.3, 1.0):
+            joint.set_progress(progress)
+            assert joint.current_weight == joint.weight == 0.5
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
