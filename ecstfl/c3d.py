@@ -33,6 +33,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ecstfl.conv3d import Conv3d
+
 _CONVOLUTIONS = (  # name, width in units of the first layer's, pooled afterwards?
     ("1a", 1, True),
     ("2a", 2, True),
@@ -93,9 +95,7 @@ class C3D(nn.Module):
         for index, (name, factor, pooled) in enumerate(_CONVOLUTIONS):
             out = width * factor
             # A bias before BatchNorm would be subtracted again.
-            self.add_module(
-                f"conv{name}", nn.Conv3d(channels, out, 3, padding=1, bias=not batch_norm)
-            )
+            self.add_module(f"conv{name}", Conv3d(channels, out, 3, padding=1, bias=not batch_norm))
             if batch_norm:
                 self.add_module(f"bn{name}", nn.BatchNorm3d(out))
             if pooled:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ecstfl.blocks import check_clips, check_dropout, check_sizes, initialise
+from ecstfl.conv3d import Conv3d
 
 
 def _convolution(
@@ -32,9 +33,7 @@ def _convolution(
 ) -> nn.Conv3d:
     """Square kernel in each frame; stride 1 keeps the size."""
     pad = kernel // 2
-    return nn.Conv3d(
-        channels, out, (1, kernel, kernel), (1, stride, stride), (0, pad, pad), bias=bias
-    )
+    return Conv3d(channels, out, (1, kernel, kernel), (1, stride, stride), (0, pad, pad), bias=bias)
 
 
 class VGG11(nn.Module):

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ecstfl.blocks import check_clips, check_dropout, check_sizes, initialise
+from ecstfl.conv3d import Conv3d, conv3d
 
 # Channels of the branches: 1x1x1 | reduce, 3x3x3 | reduce, 3x3x3 | after the maximum
 # (Szegedy et al. 2015, Table 1).
@@ -68,7 +69,7 @@ class _Unit(nn.Module):
         self, channels: int, out: int, kernel: int, stride: int = 1, *, plain: bool = False
     ) -> None:
         super().__init__()
-        self.conv3d = nn.Conv3d(channels, out, kernel, stride, bias=plain)
+        self.conv3d = Conv3d(channels, out, kernel, stride, bias=plain)
         # PyTorch's momentum, not the 0.01 of the port: short trainings from scratch need
         # running statistics that keep up. Published weights are not touched by it.
         self.bn = None if plain else nn.BatchNorm3d(out, eps=1e-3)
@@ -76,7 +77,7 @@ class _Unit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         layer = self.conv3d
         x, padding = _pad(x, layer.kernel_size, layer.stride)
-        x = functional.conv3d(x, layer.weight, layer.bias, layer.stride, padding)
+        x = conv3d(x, layer.weight, layer.bias, layer.stride, padding)
         return x if self.bn is None else torch.relu(self.bn(x))
 
 

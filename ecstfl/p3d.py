@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from ecstfl.blocks import check_clips, check_dropout, check_sizes, initialise
+from ecstfl.conv3d import Conv3d
 
 BLOCKS = {63: (3, 4, 6, 3), 131: (3, 4, 23, 3), 199: (3, 8, 36, 3)}
 """Blocks of the four stages, by the depth in the network's name."""
@@ -35,19 +36,19 @@ class _Bottleneck(nn.Module):
     def __init__(self, channels: int, middle: int, stride: int, kind: str) -> None:
         super().__init__()
         self.kind, out, step = kind, 4 * middle, (1, stride, stride)
-        self.conv1 = nn.Conv3d(channels, middle, 1, step, bias=False)
+        self.conv1 = Conv3d(channels, middle, 1, step, bias=False)
         self.bn1 = nn.BatchNorm3d(middle)
-        self.conv_s = nn.Conv3d(middle, middle, (1, 3, 3), padding=(0, 1, 1), bias=False)
+        self.conv_s = Conv3d(middle, middle, (1, 3, 3), padding=(0, 1, 1), bias=False)
         self.bn_s = nn.BatchNorm3d(middle)
         if kind != "2d":
-            self.conv_t = nn.Conv3d(middle, middle, (3, 1, 1), padding=(1, 0, 0), bias=False)
+            self.conv_t = Conv3d(middle, middle, (3, 1, 1), padding=(1, 0, 0), bias=False)
             self.bn_t = nn.BatchNorm3d(middle)
-        self.conv2 = nn.Conv3d(middle, out, 1, bias=False)
+        self.conv2 = Conv3d(middle, out, 1, bias=False)
         self.bn2 = nn.BatchNorm3d(out)
         self.downsample = None
         if stride != 1 or channels != out:
             self.downsample = nn.Sequential(
-                nn.Conv3d(channels, out, 1, step, bias=False), nn.BatchNorm3d(out)
+                Conv3d(channels, out, 1, step, bias=False), nn.BatchNorm3d(out)
             )
 
     def _space(self, x: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ class P3D(nn.Module):
             raise ValueError(
                 f"P3D: depth must be one of {', '.join(map(str, BLOCKS))}, got {depth}"
             )
-        self.conv1 = nn.Conv3d(3, width, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False)
+        self.conv1 = Conv3d(3, width, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(width)
         self.maxpool = nn.MaxPool3d((2, 3, 3), 2, (0, 1, 1), ceil_mode=True)
         # ceil_mode: clips of few frames come down to one frame and stay there

@@ -33,20 +33,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ecstfl.blocks import check_clips, check_dropout, check_sizes, initialise
+from ecstfl.conv3d import Conv3d
 
 
 def _full(channels: int, out: int, middle: int, stride: int) -> nn.Module:
     """3x3x3 convolution; ``middle`` belongs to the factorised one."""
-    return nn.Conv3d(channels, out, 3, stride, 1, bias=False)
+    return Conv3d(channels, out, 3, stride, 1, bias=False)
 
 
 def _factorised(channels: int, out: int, middle: int, stride: int) -> nn.Module:
     """1x3x3 in space, BatchNorm, ReLU, 3x1x1 in time."""
     return nn.Sequential(
-        nn.Conv3d(channels, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False),
+        Conv3d(channels, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False),
         nn.BatchNorm3d(middle),
         nn.ReLU(inplace=True),
-        nn.Conv3d(middle, out, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False),
+        Conv3d(middle, out, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False),
     )
 
 
@@ -67,7 +68,7 @@ class _Block(nn.Module):
         self.downsample = None
         if stride != 1 or channels != out:
             self.downsample = nn.Sequential(
-                nn.Conv3d(channels, out, 1, stride, bias=False), nn.BatchNorm3d(out)
+                Conv3d(channels, out, 1, stride, bias=False), nn.BatchNorm3d(out)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -136,7 +137,7 @@ class R3D18(_Residual18):
     def __init__(self, n_classes: int = 7, *, width: int = 64, dropout: float = 0.0) -> None:
         def entry() -> dict[str, nn.Module]:
             stem = nn.Sequential(
-                nn.Conv3d(3, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False),
+                Conv3d(3, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False),
                 nn.BatchNorm3d(width),
                 nn.ReLU(inplace=True),
             )
@@ -166,10 +167,10 @@ class R2Plus1D18(_Residual18):
         def entry() -> dict[str, nn.Module]:
             middle = max(1, 45 * width // 64)  # the authors' 45; their formula for M would give 83
             stem = nn.Sequential(
-                nn.Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
+                Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
                 nn.BatchNorm3d(middle),
                 nn.ReLU(inplace=True),
-                nn.Conv3d(middle, width, (3, 1, 1), 1, (1, 0, 0), bias=False),
+                Conv3d(middle, width, (3, 1, 1), 1, (1, 0, 0), bias=False),
                 nn.BatchNorm3d(width),
                 nn.ReLU(inplace=True),
             )
@@ -190,9 +191,9 @@ class _PlainBlock(nn.Module):
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
         self.stride, self.missing = stride, out - channels
-        self.conv1 = nn.Conv3d(channels, out, 3, stride, 1, bias=False)
+        self.conv1 = Conv3d(channels, out, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm3d(out)
-        self.conv2 = nn.Conv3d(out, out, 3, 1, 1, bias=False)
+        self.conv2 = Conv3d(out, out, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm3d(out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -219,7 +220,7 @@ class ResNet3D18(_Residual18):
     def __init__(self, n_classes: int = 7, *, width: int = 64, dropout: float = 0.0) -> None:
         def entry() -> dict[str, nn.Module]:
             return {
-                "conv1": nn.Conv3d(3, width, 7, (1, 2, 2), 3, bias=False),
+                "conv1": Conv3d(3, width, 7, (1, 2, 2), 3, bias=False),
                 "bn1": nn.BatchNorm3d(width),
                 "maxpool": nn.MaxPool3d(3, 2, 1),
             }

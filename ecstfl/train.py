@@ -12,6 +12,7 @@ uninterrupted one would have.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import pickle
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ecstfl.augment import test_view, training_view
 from ecstfl.backbones import build_backbone, embedding_size
@@ -32,6 +34,7 @@ from ecstfl.config import OptimConfig, RunConfig, canonical_json
 from ecstfl.errors import UserError
 from ecstfl.features import cluster_measures
 from ecstfl.labels import CLASSES, N_CLASSES
+from ecstfl.loss import constant, warmup
 from ecstfl.methods import MethodLoss, build_method
 from ecstfl.metrics import confusion_matrix, recalls, uar, war
 from ecstfl.modelfile import model_bytes
@@ -73,7 +76,17 @@ def split_clips(clipset: ClipSet, config: RunConfig) -> tuple[np.ndarray, np.nda
         held_out, train = folds == following, train & (folds != following)
     if not held_out.any() or not train.any():
         raise UserError(f"fold {config.fold} leaves no clips to train on or to score")
+    if config.train_groups:
+        train &= np.isin(clipset.groups, _drawn_groups(clipset.groups[train], config))
     return np.flatnonzero(train), np.flatnonzero(held_out)
+
+
+def _drawn_groups(groups: np.ndarray, config: RunConfig) -> np.ndarray:
+    """Draw the groups of a smaller training set: a larger set holds every smaller one."""
+    known = np.unique(groups)
+    if config.train_groups > len(known):
+        raise UserError(f"train_groups is {config.train_groups}, but only {len(known)} can train")
+    return np.random.default_rng(config.seed).permutation(known)[: config.train_groups]
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -143,7 +156,10 @@ def train_run(
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(device == "cpu")
     try:
-        model, joint, optimizer, history, seconds = _start_or_resume(config, directory, device)
+        model, average, joint, optimizer, history, seconds = _start_or_resume(
+            config, directory, device
+        )
+        result = model if average is None else average.module
 
         train, held_out = split_clips(clipset, config)
         labels = clipset.labels
@@ -156,6 +172,7 @@ def train_run(
         for epoch in range(len(history), optim.epochs):
             record = _train_epoch(
                 model,
+                average,
                 joint,
                 optimizer,
                 train_clips,
@@ -167,18 +184,18 @@ def train_run(
                 steps_an_epoch,
             )
             if (epoch + 1) % score_every == 0 or epoch + 1 == optim.epochs:
-                logits, _ = score(model, config.backbone.tap, test_clips, config)
+                logits, _ = score(result, config.backbone.tap, test_clips, config)
                 confusion = confusion_matrix(labels[held_out], logits.argmax(1))
                 record |= {"held_out_uar": uar(confusion), "held_out_war": war(confusion)}
             history.append(record)
             spent = seconds + time.perf_counter() - started
-            _save_checkpoint(directory, model, joint, optimizer, history, spent)
+            _save_checkpoint(directory, model, average, joint, optimizer, history, spent)
             if progress is not None:
                 progress(epoch + 1, optim.epochs, record)
         return _finish(
             config,
             clipset,
-            model,
+            result,
             test_clips,
             train,
             held_out,
@@ -198,6 +215,7 @@ def train_run(
 
 def _train_epoch(
     model: nn.Module,
+    average: AveragedModel | None,
     joint: MethodLoss,
     optimizer: torch.optim.Optimizer,
     clips: Tensor,
@@ -219,28 +237,43 @@ def _train_epoch(
             step = epoch * steps_an_epoch + number
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, steps, config.optim.lr)
-            chosen = torch.tensor(index, device=clips.device)
-            view = training_view(clips[chosen], config.augment, draws)
-            logits, embeddings = tapped(view)
-            if not (torch.isfinite(logits).all() and torch.isfinite(embeddings).all()):
-                raise _diverged(config, epoch, number)
-            total, parts = joint(logits, embeddings, labels[chosen])
-            if not torch.isfinite(total):
-                raise _diverged(config, epoch, number)
+            joint.set_progress(step / steps)  # lambda may still be warming up
             optimizer.zero_grad(set_to_none=True)
-            total.backward()
+            for part in _parts(index, config.optim.accumulate):
+                chosen = torch.tensor(part, device=clips.device)
+                view = training_view(clips[chosen], config.augment, draws)
+                with _autocast(clips.device.type, config.optim.precision):
+                    logits, embeddings = tapped(view)
+                if not (torch.isfinite(logits).all() and torch.isfinite(embeddings).all()):
+                    raise _diverged(config, epoch, number)
+                total, terms = joint(logits, embeddings, labels[chosen])
+                if not torch.isfinite(total):
+                    raise _diverged(config, epoch, number)
+                (total * (len(part) / len(index))).backward()
+                for name, value in {"loss": total.detach(), **terms}.items():
+                    sums[name] = sums.get(name, 0.0) + float(value) * len(part)
+                right += int((logits.detach().argmax(1) == labels[chosen]).sum())
             optimizer.step()
-            size = len(index)
-            for name, value in {"loss": total.detach(), **parts}.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * size
-            right += int((logits.detach().argmax(1) == labels[chosen]).sum())
-            seen += size
+            if average is not None:
+                average.update_parameters(model)
+            seen += len(index)
     record = {name: value / seen for name, value in sums.items()}
     return record | {
         "epoch": epoch + 1,
         "train_war": right / seen,
         "one_class_batches": joint.counts()["one_class"],
     }
+
+
+def _parts(index: list[int], parts: int) -> list[list[int]]:
+    """Cut a batch into equal parts of at least two clips (BatchNorm has no variance for one)."""
+    parts = max(1, min(parts, len(index) // 2))
+    cuts = [round(i * len(index) / parts) for i in range(parts + 1)]
+    return [index[a:b] for a, b in itertools.pairwise(cuts)]
+
+
+def _autocast(device: str, precision: str) -> torch.autocast:
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
 
 
 def _diverged(config: RunConfig, epoch: int, step: int) -> UserError:
@@ -270,6 +303,7 @@ def _mix(seed: int, epoch: int, stream: int) -> int:
 def _save_checkpoint(
     directory: Path,
     model: nn.Module,
+    average: AveragedModel | None,
     joint: MethodLoss,
     optimizer: torch.optim.Optimizer,
     history: list[dict[str, float]],
@@ -277,6 +311,7 @@ def _save_checkpoint(
 ) -> None:
     state = {
         "model": model.state_dict(),
+        "average": {} if average is None else average.state_dict(),
         "loss": joint.state_dict(),
         "optimizer": optimizer.state_dict(),
         "history": history,
@@ -288,36 +323,52 @@ def _save_checkpoint(
 
 def _start_or_resume(
     config: RunConfig, directory: Path, device: str
-) -> tuple[nn.Module, MethodLoss, torch.optim.Optimizer, list[dict[str, float]], float]:
-    """Return (model, loss, optimiser, history, seconds spent): new, or from the checkpoint."""
+) -> tuple[
+    nn.Module,
+    AveragedModel | None,
+    MethodLoss,
+    torch.optim.Optimizer,
+    list[dict[str, float]],
+    float,
+]:
+    """Return (model, its average, loss, optimiser, history, seconds): new or as checkpointed."""
 
-    def new() -> tuple[nn.Module, MethodLoss, torch.optim.Optimizer]:
+    def new() -> tuple[nn.Module, AveragedModel | None, MethodLoss, torch.optim.Optimizer]:
         torch.manual_seed(config.seed)
         frames, size = config.augment.frames, config.augment.size
         model = build_backbone(config.backbone, frames, size)
         model = model.to(device, memory_format=torch.channels_last_3d)
         dim = embedding_size(model, config.backbone.tap, frames, size)
-        joint = build_method(config.loss, N_CLASSES, dim, config.seed).to(device)
+        schedule = warmup(0.0, config.loss.warmup) if config.loss.warmup else constant
+        joint = build_method(config.loss, N_CLASSES, dim, config.seed, schedule=schedule)
+        joint = joint.to(device)
         groups = _weight_groups(model, joint, config.optim.weight_decay)
-        return model, joint, torch.optim.AdamW(groups, lr=config.optim.lr)
+        average = None
+        if config.optim.ema:
+            mean = get_ema_multi_avg_fn(config.optim.ema)
+            # BatchNorm's running statistics are averaged too: they belong to the weights.
+            average = AveragedModel(model, multi_avg_fn=mean, use_buffers=True)
+        return model, average, joint, torch.optim.AdamW(groups, lr=config.optim.lr)
 
-    model, joint, optimizer = new()
+    model, average, joint, optimizer = new()
     path = directory / "checkpoint.pt"
     if not path.exists():
-        return model, joint, optimizer, [], 0.0
+        return model, average, joint, optimizer, [], 0.0
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
+        if average is not None:
+            average.load_state_dict(state["average"])
         joint.load_state_dict(state.get("loss", {}))  # older checkpoints: nothing to remember
         optimizer.load_state_dict(state["optimizer"])
-        return model, joint, optimizer, list(state["history"]), float(state["seconds"])
+        history, seconds = list(state["history"]), float(state["seconds"])
     except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, pickle.PickleError):
         kept = move_aside(path)
         warnings.warn(
             f"{path} was broken; it is kept as {kept.name} and the run starts anew", stacklevel=2
         )
-        model, joint, optimizer = new()
-        return model, joint, optimizer, [], 0.0
+        return *new(), [], 0.0
+    return model, average, joint, optimizer, history, seconds
 
 
 def _finish(

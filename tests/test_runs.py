@@ -1,6 +1,7 @@
 """Configurations, their hashes, atomic files, claims and broken run directories."""
 
 import dataclasses
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,7 +11,15 @@ import pytest
 from toy import toy_config, toy_data
 
 from ecstfl.clipset import Clip, ClipSet
-from ecstfl.config import LossConfig, OptimConfig, RunConfig, from_dict, hash_clipset
+from ecstfl.config import (
+    ADDED_LATER,
+    LossConfig,
+    OptimConfig,
+    RunConfig,
+    canonical_json,
+    from_dict,
+    hash_clipset,
+)
 from ecstfl.errors import UserError
 from ecstfl.runs import (
     atomic_write,
@@ -50,6 +59,41 @@ def test_every_setting_changes_the_hash(clipset):
     ):
         hashes.add(changed.hash)
     assert len(hashes) == 8
+
+
+def test_a_setting_added_later_leaves_the_names_of_earlier_runs_alone(clipset):
+    config = toy_config(clipset)
+    values = dataclasses.asdict(config)
+    for path, before in ADDED_LATER.items():
+        holder = values
+        for parent in path[:-1]:
+            holder = holder[parent]
+        assert holder.pop(path[-1]) == before
+    assert from_dict(RunConfig, values) == config  # a run.json written before the setting existed
+    assert hashlib.sha256(canonical_json(values).encode()).hexdigest() == config.hash
+    for changed in (
+        {"loss": LossConfig("ec-stfl", weight=0.1, warmup=0.3)},
+        {"optim": dataclasses.replace(config.optim, precision="bf16")},
+        {"optim": dataclasses.replace(config.optim, ema=0.9)},
+        {"optim": dataclasses.replace(config.optim, accumulate=2)},
+        {"train_groups": 3},
+    ):
+        assert dataclasses.replace(config, **changed).hash != config.hash
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: OptimConfig(precision="fp8"), "unknown precision 'fp8': use one of fp32, bf16"),
+        (lambda: OptimConfig(ema=1.0), "moving average must be in"),
+        (lambda: OptimConfig(accumulate=13), "a batch of 24 can be cut into 1 to 12 parts"),
+        (lambda: LossConfig("ec-stfl", weight=0.1, warmup=1.5), "share of the training"),
+        (lambda: LossConfig("softmax", warmup=0.5), "nothing to warm up"),
+    ],
+)
+def test_settings_out_of_range_are_told(make, sentence):
+    with pytest.raises(UserError, match=sentence):
+        make()
 
 
 def test_unknown_setting_and_unknown_choice_are_told(clipset):

@@ -9,11 +9,11 @@ import torch
 from toy import toy_config, toy_data
 
 from ecstfl import train as training
-from ecstfl.config import OptimConfig
+from ecstfl.config import BackboneConfig, LossConfig, OptimConfig
 from ecstfl.errors import UserError
 from ecstfl.recognizer import load_model
 from ecstfl.runs import read_features, run_directory
-from ecstfl.train import batches, learning_rate, split_clips, train_run
+from ecstfl.train import _parts, batches, learning_rate, split_clips, train_run
 
 VOLATILE = ("seconds", "finished", "provenance")
 
@@ -21,6 +21,10 @@ VOLATILE = ("seconds", "finished", "provenance")
 @pytest.fixture(scope="module")
 def data():
     return toy_data()
+
+
+class Killed(BaseException):
+    """Raised in the middle of a training, as Ctrl-C is."""
 
 
 def stable(run):
@@ -65,9 +69,6 @@ def test_a_killed_run_resumes_to_the_same_result(data, tmp_path, killed_after):
     clipset, clips = data
     config = toy_config(clipset)
     whole = train_run(config, clipset, clips, tmp_path / "whole")
-
-    class Killed(BaseException):
-        pass
 
     def kill(done, _epochs, _record):
         if done == killed_after:
@@ -134,6 +135,83 @@ def test_nan_stops_the_run_and_keeps_the_last_good_epoch(data, tmp_path, monkeyp
     with pytest.raises(UserError, match="NaN or infinite at epoch 2, step 2; the checkpoint of ep"):
         train_run(config, clipset, clips, tmp_path)
     assert (run_directory(tmp_path, config) / "checkpoint.pt").exists()
+
+
+OTHER_TRAININGS = {
+    "bf16": {"optim": OptimConfig(epochs=3, batch=14, lr=5e-3, precision="bf16")},
+    "average": {"optim": OptimConfig(epochs=3, batch=14, lr=5e-3, ema=0.9)},
+    "parts": {"optim": OptimConfig(epochs=3, batch=14, lr=5e-3, accumulate=2)},
+    "warm-up": {"loss": LossConfig("ec-stfl", weight=0.1, warmup=0.5)},
+    "fewer people": {"train_groups": 4},
+}
+
+
+@pytest.mark.parametrize("changes", OTHER_TRAININGS.values(), ids=OTHER_TRAININGS)
+def test_every_setting_trains_changes_the_result_and_resumes_exactly(data, tmp_path, changes):
+    clipset, clips = data
+    plain = train_run(toy_config(clipset), clipset, clips, tmp_path / "plain")
+    config = toy_config(clipset, **changes)
+    whole = train_run(config, clipset, clips, tmp_path / "whole")
+    assert stable(whole)["history"] != stable(plain)["history"]
+    assert all(np.isfinite(record["loss"]) for record in whole["history"])
+    last = [run["history"][-1]["ce"] for run in (whole, plain)]
+    assert abs(last[0] - last[1]) < 0.5  # another road to much the same place
+
+    def kill(done, *_):
+        if done == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_run(config, clipset, clips, tmp_path / "killed", progress=kill)
+    resumed = train_run(config, clipset, clips, tmp_path / "killed")
+    assert stable(resumed) == stable(whole)
+
+
+def test_the_moving_average_is_what_is_scored_and_kept(data, tmp_path):
+    clipset, clips = data
+    slow = OptimConfig(epochs=3, batch=14, lr=5e-3, ema=0.9999)  # hardly leaves its first value
+    run = train_run(toy_config(clipset, optim=slow), clipset, clips, tmp_path)
+    assert run["history"][-1]["train_war"] > 0.3 > run["war"]
+
+
+def test_parts_hold_the_whole_batch_and_never_a_single_clip():
+    for n in range(2, 30):
+        for wanted in range(1, 9):
+            parts = _parts(list(range(n)), wanted)
+            assert [i for part in parts for i in part] == list(range(n))
+            assert min(map(len, parts)) >= 2
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+            assert len(parts) == min(wanted, n // 2)
+
+
+def test_one_batch_in_parts_gives_the_mean_gradient_of_cross_entropy(data, tmp_path, monkeypatch):
+    # without BatchNorm, dropout and EC-STFL a batch in parts is the same training
+    clipset, clips = data
+    backbone = BackboneConfig(width=4, fc=16, dropout=0, batch_norm=False)
+    histories = []
+    for parts in (1, 2):
+        optim = OptimConfig(epochs=1, batch=14, lr=5e-4, accumulate=parts)
+        config = toy_config(clipset, method="softmax", backbone=backbone, optim=optim)
+        config = dataclasses.replace(
+            config, augment=dataclasses.replace(config.augment, scale=0, shift=0, contrast=0)
+        )
+        run = train_run(config, clipset, clips, tmp_path)
+        histories.append(run["history"][0]["ce"])
+    assert histories[0] == pytest.approx(histories[1], rel=1e-4)
+
+
+def test_smaller_training_sets_are_nested_and_hold_whole_people(data):
+    clipset, _ = data
+    chosen = []
+    for groups in (2, 5, 0):
+        config = toy_config(clipset, method="softmax", train_groups=groups)
+        train, held_out = split_clips(clipset, config)
+        chosen.append(set(clipset.groups[train]))
+        assert len(train) == 7 * (groups or 8)
+        assert len(held_out) == 14
+    assert chosen[0] < chosen[1] < chosen[2]
+    with pytest.raises(UserError, match="train_groups is 9, but only 8 can train"):
+        split_clips(clipset, toy_config(clipset, method="softmax", train_groups=9))
 
 
 def test_test_clips_never_reach_training(data, tmp_path):
