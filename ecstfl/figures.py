@@ -20,7 +20,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy.spatial import procrustes
+from scipy.linalg import orthogonal_procrustes
 
 from ecstfl.labels import CLASSES
 from ecstfl.runs import atomic_write, write_json
@@ -34,15 +34,28 @@ Run = dict[str, Any]
 
 
 def marks(runs: Sequence[Run]) -> str:
-    """Return the line that stands under every figure of these runs."""
+    """Return the line that stands over every figure of these runs."""
     parts = []
     if any(run["synthetic"] for run in runs):
         parts.append("SYNTHETIC: rendered clips")
-    config = runs[0]["config"]
-    held_out = "validation" if config["evaluate"] == "validation" else "test"
-    parts.append(f"{config['profile']} profile, {held_out} fold {config['fold']}")
-    parts.append(f"n = {runs[0]['n_held_out']} clips, seed {config['seed']}")
+    configs = [run["config"] for run in runs]
+    held_out = "validation" if configs[0]["evaluate"] == "validation" else "test"
+    folds = _listed("fold", [c["fold"] for c in configs])
+    parts.append(f"{configs[0]['profile']} profile, {held_out} {folds}")
+    clips = {c["fold"]: run["n_held_out"] for c, run in zip(configs, runs, strict=True)}
+    seeds = _listed("seed", [c["seed"] for c in configs])
+    parts.append(f"n = {sum(clips.values())} clips, {seeds}")
     return " · ".join(parts)
+
+
+def _listed(what: str, numbers: Sequence[int]) -> str:
+    """Return e.g. ``fold 1``, ``folds 1-5``, ``seeds 0, 2``."""
+    known = sorted(set(numbers))
+    if len(known) == 1:
+        return f"{what} {known[0]}"
+    if len(known) > 2 and known == list(range(known[0], known[-1] + 1)):
+        return f"{what}s {known[0]}-{known[-1]}"
+    return f"{what}s {', '.join(map(str, known))}"
 
 
 def title_of(run: Run) -> str:
@@ -69,17 +82,33 @@ def umap_map(features: np.ndarray, seed: int = 0, neighbours: int = 15) -> np.nd
         return np.asarray(reducer.fit_transform(features.astype(np.float32)), dtype=np.float64)
 
 
+def laid_onto(reference: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Centre a map (n, 2), bring it to unit size, and turn or mirror it onto a reference (n, 2).
+
+    Its size is its own, never that which fits best: least squares would shrink the second map
+    the more the less it agrees with the first, and a smaller cloud looks like tighter classes.
+    """
+
+    def unit(x: np.ndarray) -> np.ndarray:
+        x = x - x.mean(axis=0)
+        return x / (np.linalg.norm(x) or 1.0)
+
+    reference, points = unit(reference), unit(points)
+    return points @ orthogonal_procrustes(points, reference)[0]
+
+
 def umap_pair(
     runs: tuple[Run, Run], features: tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 ) -> Figure:
     """Draw the embeddings of the same test clips under two trainings, side by side.
 
     Both maps use the same settings and seed. UMAP's orientation and size mean nothing, so the
-    second map is turned, mirrored and scaled onto the first (Procrustes), and both share axes.
+    second map is turned and mirrored onto the first, both have unit size, and both share axes.
     The three numbers below each map are measured in the full embedding, not on the map.
     """
     labels = features[0]["labels"].astype(int)
-    maps = procrustes(*(umap_map(f["embeddings"]) for f in features))[:2]
+    raw = [umap_map(f["embeddings"]) for f in features]
+    maps = [laid_onto(raw[0], points) for points in raw]
     figure = Figure(figsize=(11, 5.9), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
     for axis, run, points in zip(axes, runs, maps, strict=True):
@@ -110,8 +139,9 @@ def umap_pair(
                 zorder=3,
                 bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": COLOURS[c], "alpha": 0.85},
             )
+        axis.set_title(title_of(run), fontsize=12)
         axis.set_xlabel(
-            f"{_measures(run)}\n(in the embedding)   WAR {100 * run['war']:.1f} %  "
+            f"{measures(run)}\n(in the embedding)   WAR {100 * run['war']:.1f} %  "
             f"UAR {100 * run['uar']:.1f} %"
         )
         axis.set_xticks([])
@@ -122,7 +152,8 @@ def umap_pair(
     return figure
 
 
-def _measures(run: Run) -> str:
+def measures(run: Run) -> str:
+    """Return the cluster measures of a run, taken in its embedding, in one line."""
     clusters = run["clusters"]
     if clusters is None:
         return "cluster measures not defined: one clip a class"
@@ -133,11 +164,39 @@ def _measures(run: Run) -> str:
 
 
 def confusion_pair(runs: Sequence[Run]) -> Figure:
-    """Draw confusion matrices with integer counts; colour is the share of the row."""
-    figure = Figure(figsize=(5.6 * len(runs), 5.4), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, len(runs)))
-    for axis, run in zip(axes, runs, strict=True):
-        counts = np.array(run["confusion"])
+    """Draw the confusion matrix of each run with integer counts; colour is the share of the row."""
+    panels = [
+        (f"{title_of(run)}: {100 * run['war']:.1f} % of the clips right", run["confusion"])
+        for run in runs
+    ]
+    return _confusions(panels, marks(runs))
+
+
+def confusion_pooled(runs: Sequence[Run]) -> Figure:
+    """Draw one confusion matrix a method: the sum over its folds and seeds.
+
+    With several seeds the integers count predictions: each clip was predicted once a seed.
+    """
+    methods: dict[str, list[Run]] = {}
+    for run in runs:
+        methods.setdefault(title_of(run), []).append(run)
+    panels = []
+    for name, group in methods.items():
+        counts = sum(np.array(run["confusion"]) for run in group)
+        right, total = int(np.trace(counts)), int(counts.sum())
+        panels.append((f"{name}: {right} of {total} right, {100 * right / total:.1f} %", counts))
+    return _confusions(panels, marks(runs))
+
+
+def _confusions(panels: Sequence[tuple[str, Any]], line: str) -> Figure:
+    columns = 2 if len(panels) == 4 else min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(5.6 * columns, 5.2 * rows + 0.3), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (title, confusion) in zip(axes, panels, strict=False):
+        counts = np.array(confusion)
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         seaborn.heatmap(
             share,
@@ -153,12 +212,12 @@ def confusion_pair(runs: Sequence[Run]) -> Figure:
             yticklabels=CLASSES,
             linewidths=0.5,
         )
-        axis.set_title(f"{title_of(run)}: {100 * run['war']:.1f} % of the clips right", fontsize=12)
+        axis.set_title(title, fontsize=12)
         axis.set_xlabel("recognised as")
         axis.set_ylabel("shown")
         axis.tick_params(axis="x", rotation=40)
         axis.tick_params(axis="y", rotation=0)
-    figure.suptitle(marks(runs), fontsize=10)
+    figure.suptitle(line, fontsize=10)
     return figure
 
 
@@ -223,6 +282,9 @@ def up_to_date(path: Path, runs: Sequence[Run]) -> bool:
 def save_figure(figure: Figure, path: Path, runs: Sequence[Run], command: str) -> list[Path]:
     """Write ``path`` as .png and .svg with a .json sidecar; return the three paths.
 
+    The sidecar names the runs, the commit of the code that made them (a list where they differ),
+    and the command.
+
     The files hold no date, so that the same runs give the same bytes.
     """
     written = []
@@ -233,9 +295,10 @@ def save_figure(figure: Figure, path: Path, runs: Sequence[Run], command: str) -
         with atomic_write(path.with_suffix(suffix)) as file:
             file.write(buffer.getvalue())
         written.append(path.with_suffix(suffix))
+    commits = sorted({run["provenance"]["commit"] or "unknown" for run in runs})
     sidecar = {
         "runs": [run["name"] for run in runs],
-        "commit": runs[0]["provenance"]["commit"],
+        "commit": commits[0] if len(commits) == 1 else commits,
         "synthetic": any(run["synthetic"] for run in runs),
         "command": command,
     }

@@ -13,13 +13,14 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from ecstfl.augment import training_view
@@ -371,7 +372,7 @@ def render(
     say(text)
     pair = _first_pair(configs, places.results)
     if pair is not None:
-        written += _draw(pair, places, command)
+        written += _draw(pair, configs, places, command)
     for path in written:
         say(f"  {path}")
     return written
@@ -392,21 +393,50 @@ def _first_pair(configs: list[RunConfig], results: Path) -> tuple[RunConfig, Run
     return None
 
 
-def _draw(pair: tuple[RunConfig, RunConfig], places: Places, command: str) -> list[Path]:
+def _draw(
+    pair: tuple[RunConfig, RunConfig], configs: list[RunConfig], places: Places, command: str
+) -> list[Path]:
+    """Draw what is not up to date: a pair of runs closely, and all finished runs together."""
     from ecstfl import figures  # seaborn and UMAP cost seconds to import
+    from ecstfl.forest import collect_gains, forest
+    from ecstfl.peeking import can_peek, peeking
+    from ecstfl.umap_grid import umap_grid
 
-    runs = tuple(finished_run(places.results, config) for config in pair)
-    features = tuple(read_features(run_directory(places.results, config)) for config in pair)
-    drawings = {
-        "umap": lambda: figures.umap_pair(runs, features),
-        "confusion": lambda: figures.confusion_pair(runs),
-        "curves": lambda: figures.learning_curves(runs),
+    runs = {c: run for c in configs if (run := finished_run(places.results, c)) is not None}
+    features = {c: read_features(run_directory(places.results, c)) for c in pair}
+    both = tuple(runs[c] for c in pair)
+    # the same two methods on the same fold under every seed that both were trained with
+    twins = [tuple(replace(c, seed=seed) for c in pair) for seed in {c.seed: 0 for c in runs}]
+    twins = [pair, *(t for t in twins if t != pair and all(c in runs for c in t))]
+    grid = [runs[c] for twin in twins for c in twin]
+
+    def draw_grid() -> Figure:
+        known = features | {
+            c: read_features(run_directory(places.results, c)) for twin in twins[1:] for c in twin
+        }
+        return umap_grid([(tuple(runs[c] for c in t), tuple(known[c] for c in t)) for t in twins])
+
+    everything = list(runs.values())
+    drawings: dict[str, tuple[Sequence[dict[str, Any]], Callable[[], Figure]]] = {
+        "umap": (both, lambda: figures.umap_pair(both, tuple(features[c] for c in pair))),
+        "umap-grid": (grid, draw_grid),
+        "confusion": (both, lambda: figures.confusion_pair(both)),
+        "curves": (both, lambda: figures.learning_curves(both)),
     }
+    if len(everything) > 2:
+        drawings["confusion-pooled"] = (
+            everything,
+            lambda: figures.confusion_pooled(everything),
+        )
+    if collect_gains(everything):
+        drawings["forest"] = (everything, lambda: forest(everything))
+    if can_peek(everything):
+        drawings["peeking"] = (everything, lambda: peeking(everything))
     written = []
-    for name, draw in drawings.items():
+    for name, (drawn, draw) in drawings.items():
         path = places.figures / name
-        if not figures.up_to_date(path, runs):
-            figures.save_figure(draw(), path, runs, command)
+        if not figures.up_to_date(path, drawn):
+            figures.save_figure(draw(), path, drawn, command)
         written.append(path.with_suffix(".png"))
     return written
 
