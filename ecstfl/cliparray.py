@@ -1,47 +1,107 @@
 """Prepared clips on disk as one uint8 array, mapped into memory instead of read.
 
-A folder with two files: ``clips.npy`` (n, T, S, S, 3), which any NumPy opens, and ``index.json``
-(ids, labels, groups, folds, a checksum per clip, and the key that says how the clips were made).
-DFEW at 16 x 112 x 112 takes 7.04 GB; opening maps it, batches read only their own clips, and the
-operating system keeps what fits. Built once, clip by clip, and resumable: an array without
-``index.json`` is unfinished.
+:class:`MappedClips` shows rows of one file as an array (n, T, S, S, 3): DFEW at 16 x 112 x 112
+takes 7.04 GB, opening it takes no memory, a batch reads its own clips, and the operating system
+keeps what fits, once for all processes. The cache of prepared clips
+(:mod:`ecstfl.clipcache`) opens large sets this way.
+
+``ecstfl preprocess`` writes such an array to keep or to pass on, a folder with two files:
+``clips.npy``, which any NumPy opens, and ``index.json`` (ids, labels, groups, folds, a checksum
+per clip, and the key that says how the clips were made). :func:`open_clip_array` maps it.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
-from ecstfl.clipset import Clip, ClipSet
+from ecstfl.clipset import ClipSet
 from ecstfl.errors import UserError
 
 FORMAT: Final = 1
-_DATA, _PART, _DONE, _INDEX = "clips.npy", "clips.npy.part", "done.json", "index.json"
+_DATA, _PART, _INDEX = "clips.npy", "clips.npy.part", "index.json"
+
+
+class MappedClips:
+    """Rows of a mapped file, in any order, shown as one array; only what is asked for is read.
+
+    ``clips[3]`` and ``clips[3, 0]`` are views into the file; ``clips[[5, 2]]``, ``clips[:64]`` and
+    ``clips[mask]`` are copies in memory; ``np.asarray(clips)`` reads everything.
+
+    Args:
+        file: (m, T, S, S, 3) uint8, mapped read-only.
+        rows: (n,) row of the file for each clip, repeats allowed.
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 5
+
+    def __init__(self, file: np.ndarray, rows: Sequence[int] | np.ndarray) -> None:
+        self._file, self._rows = file, np.asarray(rows, dtype=np.int64)
+        if file.ndim != self.ndim or file.dtype != self.dtype or self._rows.ndim != 1:
+            raise ValueError(
+                f"expected (m, T, S, S, 3) uint8 and (n,) rows, got {file.shape} {file.dtype} "
+                f"and {self._rows.shape}"
+            )
+        if self._rows.size and not 0 <= self._rows.min() <= self._rows.max() < len(file):
+            raise ValueError(f"expected rows in 0..{len(file) - 1}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, T, S, S, 3)."""
+        return (len(self._rows), *self._file.shape[1:])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all clips."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self._file[row] for row in self._rows)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Clips by position: a number, a slice, positions or a mask (n,); more may follow."""
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        rows = self._rows[first]
+        if isinstance(rows, np.int64):
+            return self._file[(rows, *rest)]
+        if rest:
+            raise IndexError("expected one clip before further indices, got several")
+        # Read in the order of the file, which spares a hard disk; return the order asked for.
+        out = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        for place in np.argsort(rows, kind="stable"):
+            out[place] = self._file[rows[place]]
+        return out
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("expected leave to copy: mapped clips are read into memory")
+        everything = self[:]
+        return everything if dtype is None else everything.astype(dtype, copy=False)
 
 
 @dataclass(frozen=True)
 class ClipArray:
-    """An opened array of clips.
+    """An opened folder with an array of clips.
 
     Attributes:
-        path: its folder.
+        path: the folder.
         clips: (n, T, S, S, 3) uint8 RGB, read-only, mapped from disk.
         ids: n clip ids.
-        labels: (n,) int64, 0..6.
+        labels: (n,) int64, 0..6; -1 when unknown.
         groups: n group names, '' when unknown.
         folds: (n,) int64, 0 when not assigned.
-        key: how the clips were made; equal keys mean equal clips.
+        key: how the clips were made; equal keys mean equal options.
     """
 
     path: Path
@@ -55,175 +115,61 @@ class ClipArray:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def batch(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Read some clips into memory.
 
-        Reads in the order of the file, which spares a hard disk, and returns the order asked.
-
-        Args:
-            rows: (b,) row numbers, repeats allowed.
-
-        Returns:
-            (b, T, S, S, 3) uint8, a copy of its own.
-        """
-        wanted = np.asarray(rows, dtype=np.int64)
-        out = np.empty((len(wanted), *self.clips.shape[1:]), dtype=np.uint8)
-        for place in np.argsort(wanted, kind="stable"):
-            out[place] = self.clips[wanted[place]]
-        return out
-
-    def to_device(
-        self, device: torch.device | str, rows: Sequence[int] | np.ndarray | None = None
-    ) -> torch.Tensor:
-        """Copy clips (all of them by default) to a device, in pieces that fit a laptop.
-
-        Returns:
-            (n, T, S, S, 3) uint8 on ``device``.
-
-        Raises:
-            UserError: the device has not enough memory.
-        """
-        chosen = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
-        shape = (len(chosen), *self.clips.shape[1:])
-        try:
-            out = torch.empty(shape, dtype=torch.uint8, device=device)
-        except RuntimeError as problem:
-            need = np.prod(shape, dtype=np.int64) / 1e9
-            raise UserError(
-                f"{self.path}: {need:.2f} GB do not fit on {device}; read batches from disk "
-                f"instead ({str(problem).splitlines()[0]})"
-            ) from None
-        for start in range(0, len(chosen), 64):
-            part = self.batch(chosen[start : start + 64])
-            out[start : start + len(part)].copy_(torch.from_numpy(part))
-        return out
-
-
-def build_clip_array(
+def write_clip_array(
     path: Path | str,
     clipset: ClipSet,
-    shape: tuple[int, int, int, int],
-    make: Callable[[Clip], np.ndarray],
+    clips: np.ndarray | MappedClips | Iterable[np.ndarray],
+    shape: tuple[int, ...],
     key: str = "",
-    progress: bool = True,
-) -> ClipArray:
-    """Make every clip once and keep it; a second call opens what is there.
-
-    Ctrl-C is safe: the next call with the same clips and key goes on where this one stopped.
+) -> None:
+    """Write an array clip by clip; until it is whole, ``index.json`` is not there.
 
     Args:
-        path: folder of the array.
-        clipset: labelled clips.
-        shape: (T, S, S, 3) of one clip.
-        make: turns a clip into (T, S, S, 3) uint8.
-        key: how the clips are made (options, versions); another key means another array.
-        progress: show a bar.
+        path: folder, created when missing; what it held is replaced.
+        clipset: n clips.
+        clips: n of (T, S, S, 3) uint8, in the order of ``clipset``.
+        shape: (T, S, S, 3).
+        key: how the clips were made.
 
     Raises:
-        UserError: the folder holds another array, the disk is full, or ``make`` returned a
-            wrong shape or type.
+        UserError: the folder cannot be written or the disk is full.
+        ValueError: a clip has another shape or type.
     """
     folder = Path(path)
-    if (folder / _INDEX).exists():
-        array = open_clip_array(folder, key=key)
-        if array.ids != clipset.ids or array.clips.shape[1:] != shape:
-            raise UserError(
-                f"{folder} holds another array ({len(array)} clips of {array.clips.shape[1:]}): "
-                "choose another folder or delete it"
-            )
-        return array
-    full = (len(clipset), *shape)
-    size = int(np.prod(full, dtype=np.int64))
-    plan = {"format": FORMAT, "ids": list(clipset.ids), "shape": list(full), "key": key}
+    part = folder / _PART
+    sums = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        data, sums = _resumed(folder, plan, full)
-        if data is None:
-            free = shutil.disk_usage(folder).free
-            if free < size:
-                raise UserError(
-                    f"{folder}: {size / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free on this disk"
-                )
-            data = np.lib.format.open_memmap(folder / _PART, mode="w+", dtype=np.uint8, shape=full)
-            _reserve(folder / _PART)
-        try:
-            bar = tqdm(clipset, desc="clips", unit="clip", disable=not progress)
-            for row, clip in enumerate(bar):
-                if clip.id in sums:
-                    continue
-                try:
-                    made = make(clip)
-                except OSError as problem:  # of the clip, not of this array
-                    raise UserError(f"clip {clip.id}: {problem}") from None
+        (folder / _INDEX).unlink(missing_ok=True)
+        with part.open("wb") as file:
+            np.lib.format.write_array_header_1_0(
+                file, {"descr": "|u1", "fortran_order": False, "shape": (len(clipset), *shape)}
+            )
+            for clip, made in zip(clipset, clips, strict=True):
                 if made.shape != shape or made.dtype != np.uint8:
-                    raise UserError(
+                    raise ValueError(
                         f"clip {clip.id}: expected uint8 {shape}, got {made.dtype} {made.shape}"
                     )
-                data[row] = made
-                sums[clip.id] = _checksum(made)
-                if len(sums) % 256 == 0:  # so that a power cut costs at most 256 clips
-                    data.flush()
-                    _write_json(folder / _DONE, {"plan": plan, "sums": sums})
-        finally:
-            data.flush()
-            _write_json(folder / _DONE, {"plan": plan, "sums": sums})
-        del data
-        os.replace(folder / _PART, folder / _DATA)
-        write_index(folder, clipset, key, [sums[i] for i in clipset.ids])
-        (folder / _DONE).unlink()
-    except OSError as problem:
-        raise UserError(f"{folder}: cannot be written ({problem.strerror or problem})") from None
-    return open_clip_array(folder, key=key)
-
-
-def _resumed(
-    folder: Path, plan: dict[str, Any], shape: tuple[int, ...]
-) -> tuple[np.memmap | None, dict[str, int]]:
-    """Return what an interrupted build of the same plan left, or (None, {})."""
-    if not ((folder / _DONE).exists() and (folder / _PART).exists()):
-        return None, {}
-    try:
-        state = _read_json(folder / _DONE)
-        np.lib.format.open_memmap(folder / _PART, mode="r")  # "r+" would pad a file cut short
-        data = np.lib.format.open_memmap(folder / _PART, mode="r+")
-        if state["plan"] == plan and data.shape == shape and data.dtype == np.uint8:
-            return data, {str(name): int(value) for name, value in state["sums"].items()}
-    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # damaged: begin anew
-    return None, {}
-
-
-def _reserve(path: Path) -> None:
-    """Claim the disk space now: writing to a mapped file on a full disk would kill the process.
-
-    Raises:
-        OSError: the disk is full.
-    """
-    if not hasattr(os, "posix_fallocate"):
-        return
-    with path.open("r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except OSError as problem:
-            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            # other errors: this file system cannot reserve
-
-
-def write_index(folder: Path, clipset: ClipSet, key: str, checksums: Sequence[int]) -> None:
-    """Write ``index.json`` beside ``clips.npy``; from then on the array counts as finished."""
-    _write_json(
-        folder / _INDEX,
-        {
+                data = made.tobytes()
+                file.write(data)
+                sums.append(zlib.crc32(data))
+        os.replace(part, folder / _DATA)
+        index = {
             "format": FORMAT,
             "key": key,
             "ids": list(clipset.ids),
             "labels": [-1 if c.label is None else c.label for c in clipset],
             "groups": [c.group for c in clipset],
             "folds": [c.fold or 0 for c in clipset],
-            "crc32": list(checksums),
-        },
-    )
+            "crc32": sums,
+        }
+        temporary = folder / (_INDEX + ".tmp")
+        temporary.write_text(json.dumps(index), encoding="utf-8")
+        os.replace(temporary, folder / _INDEX)
+    except OSError as problem:
+        part.unlink(missing_ok=True)
+        raise UserError(f"cannot write {folder / _DATA}: {problem.strerror or problem}") from None
 
 
 def open_clip_array(path: Path | str, key: str | None = None, verify: bool = False) -> ClipArray:
@@ -303,9 +249,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path} is damaged: delete {path.parent}")
     return value
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value), encoding="utf-8")
-    os.replace(temporary, path)

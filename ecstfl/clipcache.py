@@ -5,12 +5,14 @@ One folder per set of options; in it
 * ``options.json``: what the clips were made with, for people;
 * ``frames.bin``: prepared clips one after the other, each (T, S, S, 3) uint8;
 * ``tracks.bin``: what aligned them (kept frames, matrices, boxes, points), float64;
-* ``index.jsonl``: one line per finished clip: key of its content, row, checksums, coverage.
+* ``index.jsonl``: one line per finished clip: key of its content, row, checksums, coverage;
+* ``verified.json``: of which state ``frames.bin`` was last read whole, and the rows found wrong.
 
 A clip's line is written after its data. Killed in between, the data has no line and is
 overwritten by the next run; a torn last line is cut off. The checksum guards against what a
 power failure may leave. One process writes at a time (file lock); others wait and then find
-the work done.
+the work done. ``frames.bin`` is one array: large sets are mapped (see :mod:`ecstfl.cliparray`),
+which takes no memory and no time however large they are.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from tqdm import tqdm
 
+from ecstfl.cliparray import MappedClips
 from ecstfl.errors import UserError
 from ecstfl.video import content_sha256
 
@@ -38,8 +42,8 @@ except ImportError:  # Windows: no lock; two runs at once would do the same work
 TRACK_COLUMNS = 1 + 6 + 4 + 10
 """frame number, matrix (2 x 3), box (x1 y1 x2 y2), five points (x, y)."""
 
-IN_MEMORY = 4 * 2**30
-"""Prepared clips up to this many bytes are read into memory; above, a file is mapped."""
+IN_MEMORY = 512 * 2**20
+"""Prepared clips up to this many bytes are read into memory; above, the file is mapped."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -229,8 +233,11 @@ class ClipCache:
         self.entries[key] = entry
         return entry
 
-    def read(self, entries: list[Entry]) -> tuple[np.ndarray, list[int]]:
+    def read(self, entries: list[Entry]) -> tuple[np.ndarray | MappedClips, list[int]]:
         """Return the clips of entries that have a row, and the positions of damaged ones.
+
+        What is read into memory is compared with its checksums each time; what is mapped, when
+        the file is new or has changed since.
 
         Returns:
             ((n, T, S, S, 3) uint8 in memory or mapped, positions whose checksum is wrong).
@@ -238,36 +245,41 @@ class ClipCache:
         n = len(entries)
         if not n:
             return np.zeros((0, *self.shape), np.uint8), []
-        rows = np.memmap(self.folder / "frames.bin", np.uint8, "r", shape=(self._rows, *self.shape))
+        path, shape = self.folder / "frames.bin", (self._rows, *self.shape)
+        mapped = np.memmap(path, np.uint8, "r", shape=shape)
         if n * self.row_bytes <= IN_MEMORY:
             clips = np.empty((n, *self.shape), np.uint8)
             damaged = []
             for i, entry in enumerate(entries):
-                clips[i] = rows[entry.row]
+                clips[i] = mapped[entry.row]
                 if zlib.crc32(clips[i]) != entry.crc:
                     damaged.append(i)
             return clips, damaged
-        return self._read_mapped(entries, rows), []
+        wrong = self._wrong_keys()
+        damaged = [i for i, entry in enumerate(entries) if entry.key in wrong]
+        return MappedClips(mapped, [entry.row for entry in entries]), damaged
 
-    def _read_mapped(self, entries: list[Entry], rows: np.ndarray) -> np.ndarray:
-        """More than fits in memory: the rows themselves when in order, else a copy in order."""
-        order = [entry.row for entry in entries]
-        if order == list(range(order[0], order[0] + len(order))):
-            return rows[order[0] : order[0] + len(order)]
-        name = f"packed-{zlib.crc32(json.dumps(order).encode()):08x}-{len(order)}.npy"
-        path = self.folder / name
-        if not path.exists():
-            part = path.with_suffix(f".{os.getpid()}.part")
-            try:
-                packed = np.lib.format.open_memmap(part, "w+", np.uint8, (len(order), *self.shape))
-                for i, row in enumerate(order):
-                    packed[i] = rows[row]
-                packed.flush()
-                del packed
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+    def _wrong_keys(self) -> set[str]:
+        """Keys of damaged rows; the file is read only when it is not the one last verified."""
+        path, done = self.folder / "frames.bin", self.folder / "verified.json"
+        status = path.stat()
+        stamp = {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "rows": self._rows}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known = json.loads(done.read_bytes())
+            if known["file"] == stamp:
+                return set(known["wrong"])
+        wrong = set()
+        stored = sorted((e for e in self.entries.values() if e.row >= 0), key=lambda e: e.row)
+        with path.open("rb") as file:
+            for entry in tqdm(
+                stored, desc="verifying", unit="clip", leave=False, delay=2, disable=None
+            ):
+                file.seek(entry.row * self.row_bytes)
+                if zlib.crc32(file.read(self.row_bytes)) != entry.crc:
+                    wrong.add(entry.key)
+        with contextlib.suppress(UserError):  # a cache that may only be read is verified each time
+            write_atomic(done, json.dumps({"file": stamp, "wrong": sorted(wrong)}).encode())
+        return wrong
 
     def forget(self, keys: set[str]) -> None:
         """Rewrite the index without the given keys (damaged rows), inside :meth:`writing`."""

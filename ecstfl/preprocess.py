@@ -15,7 +15,6 @@ import io
 import json
 import os
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ecstfl import __version__, align, faces, temporal, workers
+from ecstfl.cliparray import MappedClips, write_clip_array
 from ecstfl.clipcache import ClipCache, Entry, HashMemo, write_atomic
 from ecstfl.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
@@ -190,7 +190,7 @@ class Prepared:
     """A set of clips, prepared.
 
     Attributes:
-        clips: (n, T, S, S, 3) uint8 RGB, in memory, or mapped from disk when larger than 4 GB.
+        clips: (n, T, S, S, 3) uint8 RGB; larger sets (half a gigabyte) are mapped from disk.
         clipset: the n clips kept, in the same order.
         report: JSON-able: what was kept, dropped and why, coverage, speed, configuration.
         coverage: (n,) share of frames with a face, 0..1.
@@ -198,7 +198,7 @@ class Prepared:
             boxes (k, 4), five points (k, 5, 2)) of that clip.
     """
 
-    clips: np.ndarray
+    clips: np.ndarray | MappedClips
     clipset: ClipSet
     report: dict[str, Any]
     coverage: np.ndarray
@@ -748,19 +748,9 @@ def run_preprocess(
 
 def _write_array(out: Path, prepared: Prepared) -> None:
     """clips.npy, index.json and manifest.csv."""
-    from ecstfl.cliparray import write_index
-
-    part = out / "clips.npy.part"
-    try:
-        (out / "index.json").unlink(missing_ok=True)  # until the array is whole again
-        with part.open("wb") as file:
-            np.lib.format.write_array(file, prepared.clips, allow_pickle=False)
-        os.replace(part, out / "clips.npy")
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"cannot write {out / 'clips.npy'}: {error.strerror}") from error
-    sums = [zlib.crc32(np.ascontiguousarray(clip)) for clip in prepared.clips]
-    write_index(out, prepared.clipset, prepared.report["cache_key"], sums)
+    shape = prepared.clips.shape[1:]
+    key = prepared.report["cache_key"]
+    write_clip_array(out, prepared.clipset, prepared.clips, shape, key)
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["row", "id", "path", "label", "group", "fold", "coverage"])

@@ -379,6 +379,7 @@ def test_a_cache_that_cannot_be_written_is_told(clips, tmp_path):
 
 def test_clips_larger_than_memory_are_mapped_in_order(clips, tmp_path, monkeypatch):
     from ecstfl import clipcache
+    from ecstfl.cliparray import MappedClips
 
     data = clipset(clips)
     turned = ClipSet("turned", data.clips[::-1])
@@ -386,7 +387,7 @@ def test_clips_larger_than_memory_are_mapped_in_order(clips, tmp_path, monkeypat
     monkeypatch.setattr(clipcache, "IN_MEMORY", 0)
     for wanted, expected in ((data, in_memory.clips), (turned, in_memory.clips[::-1])):
         mapped = preprocess.preprocess(wanted, SMALL, tmp_path, 0, progress=False)
-        assert isinstance(mapped.clips, np.memmap)
+        assert isinstance(mapped.clips, MappedClips)
         np.testing.assert_array_equal(mapped.clips, expected)
 
 
