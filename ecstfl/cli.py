@@ -21,6 +21,7 @@ from ecstfl.errors import UserError
 if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
     from ecstfl.clipset import ClipSet
     from ecstfl.profiles import Profile
+    from ecstfl.reproduce import Places
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_reproduce(commands)
     _add_sweep(commands)
+    _add_study(commands)
     _add_predict(commands)
     return parser
 
@@ -157,7 +159,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 def _train(args: argparse.Namespace) -> int:
     from ecstfl.config import LossConfig
     from ecstfl.profiles import get_profile
-    from ecstfl.reproduce import Places, reproduce
+    from ecstfl.reproduce import reproduce
 
     profile = _profile(args, get_profile(args.profile))
     known = {m.method: m for m in profile.methods}
@@ -169,8 +171,7 @@ def _train(args: argparse.Namespace) -> int:
         method = LossConfig(args.method, weight=args.weight)
     profile = replace(profile, methods=(method,))
     clipset = _open(args)
-    tag = f"{_tag(args)}-train"
-    places = Places(args.results or Path("results") / tag, args.figures / tag, args.cache)
+    places = _places(args, "-train")
     reproduce(
         profile,
         clipset,
@@ -213,13 +214,12 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
 def _reproduce(args: argparse.Namespace) -> int:
     from ecstfl.explain import explain
     from ecstfl.profiles import get_profile, plan_runs, select_clips
-    from ecstfl.reproduce import Places, reproduce
+    from ecstfl.reproduce import reproduce
 
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers must be at least 1, got {args.workers}")
     profile = _profile(args, get_profile(args.profile))
-    tag = _tag(args)
-    places = Places(args.results or Path("results") / tag, args.figures / tag, args.cache)
+    places = _places(args)
     clipset = _open(args)
     folds = tuple(args.folds) if args.folds else None
     seeds = tuple(args.seeds) if args.seeds else None
@@ -266,21 +266,64 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
 
 def _sweep(args: argparse.Namespace) -> int:
     from ecstfl.profiles import get_profile
-    from ecstfl.reproduce import Places
     from ecstfl.sweep import sweep
 
     profile = _profile(args, get_profile(args.profile))
-    tag = f"{_tag(args)}-sweep"
     sweep(
         profile,
         _open(args),
-        Places(args.results or Path("results") / tag, args.figures / tag, args.cache),
+        _places(args, "-sweep"),
         args.weights,
         args.forms,
         folds=tuple(args.folds) if args.folds else None,
         seeds=tuple(args.seeds) if args.seeds else None,
         workers=args.workers,
         device=args.device,
+        command=args.command_line,
+    )
+    return 0
+
+
+def _add_study(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "study",
+        help="vary one setting at a time on validation folds",
+        description="What does EC-STFL need in order to help? Train variations of a profile, each "
+        "beside softmax-only under the same setting, score validation folds (never a test fold), "
+        "and write study.csv, study.md and a figure.",
+    )
+    _add_data_choice(parser)
+    _add_settings(parser)
+    parser.add_argument(
+        "--axes",
+        nargs="+",
+        default=["patent", "warmup", "tap"],
+        metavar="AXIS",
+        help="patent, paper, released (lambda of each form), warmup, tap, sampler, batch, epochs, "
+        "people, width, cousins (default: patent warmup tap)",
+    )
+    parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="test folds to leave out")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="S")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N")
+    parser.add_argument("--draw-only", action="store_true", help="draw finished runs, train none")
+    _add_places(parser)
+    parser.set_defaults(run=_study)
+
+
+def _study(args: argparse.Namespace) -> int:
+    from ecstfl.profiles import get_profile
+    from ecstfl.study import study
+
+    study(
+        _profile(args, get_profile(args.profile)),
+        _open(args),
+        _places(args, "-study"),
+        args.axes,
+        folds=tuple(args.folds) if args.folds else None,
+        seeds=tuple(args.seeds) if args.seeds else None,
+        workers=args.workers,
+        device=args.device,
+        train=not args.draw_only,
         command=args.command_line,
     )
     return 0
@@ -324,6 +367,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="default: the profile's")
     parser.add_argument("--batch", type=int, help="clips a step; default: the profile's")
     parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="bf16: bfloat16 autocast, fast on GPUs and on CPUs with AVX512-BF16 or AMX, slow on "
+        "others; default: the profile's",
+    )
+    parser.add_argument(
         "--weight", type=float, metavar="LAMBDA", help="weight of EC-STFL; default: the profile's"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
@@ -348,12 +397,14 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
-    """Apply --epochs, --batch and --weight to a profile."""
+    """Apply --epochs, --batch, --precision and --weight to a profile."""
     optim = profile.optim
     if args.epochs is not None:
         optim = replace(optim, epochs=args.epochs)
     if args.batch is not None:
         optim = replace(optim, batch=args.batch)
+    if args.precision is not None:
+        optim = replace(optim, precision=args.precision)
     methods = profile.methods
     if args.weight is not None:
         methods = tuple(
@@ -372,6 +423,13 @@ def _open(args: argparse.Namespace) -> ClipSet:
     for note in clipset.notes:
         print(f"Note: {note}")
     return clipset
+
+
+def _places(args: argparse.Namespace, suffix: str = "") -> Places:
+    from ecstfl.reproduce import Places
+
+    tag = _tag(args) + suffix
+    return Places(args.results or Path("results") / tag, args.figures / tag, args.cache)
 
 
 def _tag(args: argparse.Namespace) -> str:

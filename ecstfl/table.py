@@ -177,7 +177,8 @@ def method_name(config: RunConfig) -> str:
     if loss.method == "softmax":
         return name
     form = f"{loss.form}, " if loss.method == "ec-stfl" else ""
-    return f"{name} ({form}lambda {loss.weight:g})"
+    rising = f", warm-up {loss.warmup:g}" if loss.warmup else ""
+    return f"{name} ({form}lambda {loss.weight:g}{rising})"
 
 
 def by_row(configs: list[RunConfig]) -> dict[RunConfig, list[RunConfig]]:
@@ -294,6 +295,20 @@ def _interval(
     if len(set(seeds.tolist())) == 1:
         return bootstrap_interval(labels, predictions, groups, metric, baseline)
     return nested_interval(labels, predictions, groups, seeds, metric, baseline)
+
+
+def paired_difference(
+    results: Path, ours: list[RunConfig], baseline: list[RunConfig]
+) -> Difference | None:
+    """Compare two rows of runs on the clips, folds and seeds that both have finished.
+
+    Returns:
+        The difference, or None when no finished run of one has its twin in the other.
+    """
+    pools = [_pool(results, configs) for configs in (ours, baseline)]
+    if pools[0] is None or pools[1] is None:
+        return None
+    return _difference(method_name(ours[0]), pools[0], pools[1])
 
 
 def _difference(name: str, ours: _Pool, baseline: _Pool) -> Difference | None:

@@ -1,0 +1,123 @@
+"""The study: no run sees its test fold, every trial has its twin, drawn from what was run."""
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toy import toy_config, toy_data
+
+from ecstfl.config import BackboneConfig, LossConfig
+from ecstfl.errors import UserError
+from ecstfl.metrics import confusion_matrix, war
+from ecstfl.profiles import get_profile
+from ecstfl.reproduce import Places
+from ecstfl.runs import read_features, run_directory
+from ecstfl.study import AXES, collect, draw, markdown, plan_study, to_csv
+from ecstfl.table import baseline_of, by_row
+from ecstfl.train import split_clips, train_run
+
+
+@pytest.fixture(scope="module")
+def data():
+    return toy_data()
+
+
+def toy_profile(clipset, epochs=2):
+    config = toy_config(clipset, epochs=epochs)
+    return replace(
+        get_profile("smoke"),
+        name="toy",
+        augment=config.augment,
+        backbone=config.backbone,
+        optim=config.optim,
+        methods=(LossConfig(), LossConfig("ec-stfl", weight=0.1)),
+    )
+
+
+def test_no_planned_run_can_see_its_test_fold(data):
+    clipset, _ = data
+    axes = [name for name in AXES if name != "people"]  # the toy data have no 40 people
+    trials, runs = plan_study(get_profile("quick"), clipset, axes, folds=(1, 4))
+    folds = np.array([c.fold for c in clipset])
+    assert len(runs) == len(set(runs)) == len({r.name for r in runs})
+    for config in runs:
+        train, held_out = split_clips(clipset, config)
+        assert config.evaluate == "validation"
+        assert config.fold not in folds[train]
+        assert config.fold not in folds[held_out]
+    rows = by_row(runs)
+    for trial in trials:
+        assert {c.fold for c in rows[trial.setting]} == {1, 4}
+        assert baseline_of(trial.setting, rows) is not None
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_an_axis_changes_one_thing(data, name):
+    clipset, _ = data
+    trials, _ = plan_study(get_profile("quick"), clipset, [name])
+    base = plan_study(get_profile("quick"), clipset, ["warmup"])[0][0].setting
+    changed = {
+        part
+        for trial in trials
+        for part in ("loss", "backbone", "optim", "train_groups")
+        if getattr(trial.setting, part) != getattr(base, part)
+    }
+    expected = {"people": {"train_groups", "optim"}}  # as many steps from fewer people
+    loss = {"patent", "paper", "released", "warmup", "cousins"}
+    single = {"loss"} if name in loss else {"backbone"} if name in ("tap", "width") else {"optim"}
+    assert changed == expected.get(name, single)
+    assert len({t.value for t in trials}) == len({t.setting for t in trials}) == len(trials)
+
+
+def test_a_setting_on_two_axes_is_trained_once_and_taps_share_their_twin(data):
+    clipset, _ = data
+    _, one = plan_study(get_profile("quick"), clipset, ["patent"])
+    trials, both = plan_study(get_profile("quick"), clipset, ["patent", "warmup", "tap"])
+    assert len(one) == 6  # five weights and softmax-only
+    assert len(both) == 6 + 3 + 2  # lambda 0.1 without warm-up after ReLU is there already
+    assert len(trials) == 5 + 4 + 3
+
+
+def test_points_are_the_means_and_differences_of_their_runs(data, tmp_path):
+    clipset, clips = data
+    places = Places(tmp_path, tmp_path, tmp_path)
+    profile = toy_profile(clipset)
+    trials, runs = plan_study(profile, clipset, ["tap", "sampler"], folds=(1, 2), seeds=(0,))
+    assert collect(places, trials, runs) == []
+    records = {c: train_run(c, clipset, clips, tmp_path) for c in runs if c.fold == 1}
+    (point, *_) = points = collect(places, trials, runs)
+    assert [p.trial for p in points] == trials
+    ours = next(c for c in runs if replace(c, fold=0) == point.trial.setting and c.fold == 1)
+    theirs = next(c for c in runs if c.loss.method == "softmax" and c.fold == 1)
+    assert point.war == (records[ours]["war"],)
+    assert point.softmax_war == (records[theirs]["war"],)
+    predicted = [read_features(run_directory(tmp_path, c)) for c in (ours, theirs)]
+    expected = np.subtract(
+        *(war(confusion_matrix(f["labels"], f["predictions"])) for f in predicted)
+    )
+    assert point.difference.value == pytest.approx(expected)
+    assert point.difference.low <= expected <= point.difference.high
+
+    rows = list(csv.DictReader(io.StringIO(to_csv(points))))
+    assert [row["value"] for row in rows] == [t.value for t in trials]
+    assert float(rows[0]["difference"]) == pytest.approx(expected, abs=1e-4)
+    assert markdown(points).count("\n") == 2 + len(trials)
+    figure = draw(points, list(records.values()))
+    words = " ".join(t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text")))
+    assert "SYNTHETIC" in words
+    assert "validation" in words
+    assert "3 per class" in words
+
+
+def test_wrong_requests_are_told(data):
+    clipset, _ = data
+    with pytest.raises(UserError, match="unknown axis 'momentum' of the study: use some of patent"):
+        plan_study(get_profile("quick"), clipset, ["momentum"])
+    alone = replace(get_profile("quick"), methods=(LossConfig(),))
+    with pytest.raises(UserError, match="the quick profile has no EC-STFL method"):
+        plan_study(alone, clipset, ["tap"])
+    r3d = replace(get_profile("quick"), backbone=BackboneConfig("r3d18"))
+    trials, _ = plan_study(r3d, clipset, ["tap"])
+    assert [t.value for t in trials] == ["avgpool"]
