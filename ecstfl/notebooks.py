@@ -10,7 +10,11 @@
 ``build/course/...``             source tree of an nbgrader course
 ===============================  ==============================================================
 
-Commands: ``python -m ecstfl.notebooks build|check|students|solutions|course [NN ...]``.
+Commands: ``python -m ecstfl.notebooks build|check|refresh|solutions|course [NN ...]``. ``build``
+executes; ``refresh`` carries changed text, links and student copies over without executing.
+
+The address of the repository is one setting: ``Repository`` under ``[project.urls]`` of
+``pyproject.toml``. While it is not set, notebooks carry no badge, since it would lead nowhere.
 
 A source is a list of cells; what a cell is for stands in its first line:
 
@@ -40,6 +44,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,17 +70,32 @@ _EXERCISE_PARTS: Final = ("task", "answer", "try", "check", "hidden", "wrong")
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
 _HIDDEN_BEGIN, _HIDDEN_END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
+# Needs nothing but Python, and fails with a sentence: it runs where the package is not.
 _FIRST_CELL: Final = """\
-# Installs the package when it is missing (a fresh machine, a cloud notebook).
+# Installs the package when it is missing (a fresh machine, a cloud notebook), else does nothing.
 import importlib.util, pathlib, subprocess, sys
 
+class Stop(Exception):
+    _render_traceback_ = lambda self: [str(self)]  # a sentence instead of a traceback
+
+def works(*command):
+    try:
+        return subprocess.run(command).returncode == 0
+    except OSError:
+        return False
+
 if importlib.util.find_spec("ecstfl") is None:
-    here = pathlib.Path.cwd().resolve()
-    root = next((p for p in (here, *here.parents) if (p / "ecstfl" / "lessons.py").is_file()), None)
+    address, here = "{address}", pathlib.Path.cwd().resolve()
+    roots = [here / "ecstfl-course", here, *here.parents]
+    root = next((r for r in roots if (r / "ecstfl" / "lessons.py").is_file()), None)
+    if root is None and address:
+        root = roots[0]
+        if not works("git", "clone", "-q", "--depth", "1", address, str(root)):
+            raise Stop("Could not copy " + address + ": are you online, and is git installed?")
     if root is None:
-        sys.exit("Open this notebook inside a copy of the ecstfl repository, then run this cell.")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "-e", f"{root}[notebooks]"]
-    subprocess.run(pip, check=True)
+        raise Stop("Open this notebook inside a copy of the ecstfl repository, and run it again.")
+    if not works(sys.executable, "-m", "pip", "install", "-q", "-e", str(root) + "[notebooks]"):
+        raise Stop("pip could not install ecstfl: read its last lines above, then run this again.")
     sys.path.insert(0, str(root))"""
 
 
@@ -113,10 +133,21 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One source: its name (``04_formula``) and its cells in order."""
+    """One source.
+
+    Attributes:
+        name: as the file, ``04_formula``.
+        cells: in order.
+        before: name and title of the lesson before, if any.
+        after: name and title of the next lesson, if any.
+        address: of the repository; empty while it has none.
+    """
 
     name: str
     cells: tuple[Cell, ...]
+    before: tuple[str, str] | None = None
+    after: tuple[str, str] | None = None
+    address: str = ""
 
     @property
     def title(self) -> str:
@@ -201,7 +232,30 @@ def read_lesson(path: Path) -> Lesson:
         cells.append(cell)
     if cells[0].part != "header":
         raise UserError(f"{path}: the first cell must be the header")
-    return Lesson(path.stem, tuple(cells))
+    before, after = _neighbours(path)
+    return Lesson(path.stem, tuple(cells), before, after, repository(path.resolve().parents[2]))
+
+
+def _neighbours(path: Path) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
+    """Return (name, title) of the sources before and after this one in its folder."""
+    found = sorted(path.parent.glob("[0-9][0-9]_*.py"))
+    place = found.index(path) if path in found else 0
+    beside = []
+    for at in (place - 1, place + 1):
+        text = found[at].read_text(encoding="utf-8") if 0 <= at < len(found) else ""
+        title = re.search(r"^# # (.+)$", text, re.MULTILINE)
+        beside.append((found[at].stem, title[1].strip()) if title else None)
+    return beside[0], beside[1]
+
+
+def repository(root: Path) -> str:
+    """Return the address of the repository from ``pyproject.toml``; empty when none is set."""
+    try:
+        settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError):
+        return ""
+    address = str(settings.get("project", {}).get("urls", {}).get("Repository", ""))
+    return address.rstrip("/").removesuffix(".git")
 
 
 def sources(root: Path, only: Sequence[str] = ()) -> list[Path]:
@@ -309,12 +363,42 @@ def exercise_list(lesson: Lesson) -> str:
     return " · ".join(parts) + f" ({_points(total)} in all)" if parts else "none"
 
 
+def badge(lesson: Lesson, folder: str) -> str:
+    """Return a badge that opens a lesson in a cloud notebook; empty without a GitHub address."""
+    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+)", lesson.address)
+    if match is None:
+        return ""
+    colab = "https://colab.research.google.com"
+    target = f"{colab}/github/{match[1]}/blob/main/{folder}/{lesson.name}.ipynb"
+    return f"[![Open in Colab]({colab}/assets/colab-badge.svg)]({target})"
+
+
+def navigation(lesson: Lesson, variant: str) -> str:
+    """Return the line of links to the lessons before and after; empty in a course.
+
+    nbgrader puts each lesson into a folder of its own, so that no link would hold.
+    """
+    if variant == "course":
+        return ""
+    links = []
+    if lesson.before:
+        links.append(f"[← {lesson.before[1]}]({lesson.before[0]}.ipynb)")
+    if variant != "solution":
+        links.append(f"[all lessons]({'../' if variant == 'student' else ''}README.md)")
+    if lesson.after:
+        links.append(f"[{lesson.after[1]} →]({lesson.after[0]}.ipynb)")
+    return " · ".join(links)
+
+
 def _cell_texts(lesson: Lesson, variant: str, measured: dict[str, str]) -> list[tuple[Cell, str]]:
     """Return (cell, text) of a variant: ``complete``, ``student``, ``solution`` or ``course``."""
     out = []
     quizzes = 0
     exercises = {e.number: e for e in lesson.exercises}
-    for cell in lesson.cells:
+    folder = "notebooks/student" if variant == "student" else "notebooks"
+    links = navigation(lesson, variant)
+    last = max((k for k, c in enumerate(lesson.cells) if c.kind == "markdown"), default=-1)
+    for k, cell in enumerate(lesson.cells):
         text = cell.text
         if cell.part == "wrong" or (cell.part == "hidden" and variant in ("complete", "student")):
             continue
@@ -322,6 +406,8 @@ def _cell_texts(lesson: Lesson, variant: str, measured: dict[str, str]) -> list[
             filled = {**measured, "exercises": exercise_list(lesson)}
             for key, value in filled.items():
                 text = text.replace("{{" + key + "}}", value)
+            above = badge(lesson, folder) if variant in ("complete", "student") else ""
+            text = "\n\n".join(part for part in (text, links, above) if part)
         elif cell.part == "task":
             first, _, rest = text.partition("\n")
             e = exercises[cell.exercise]
@@ -333,9 +419,12 @@ def _cell_texts(lesson: Lesson, variant: str, measured: dict[str, str]) -> list[
             text = stub(text, cell.exercise)
         elif cell.part in ("answer", "hidden") and variant != "course":
             text = without_markers(text)
+        if k == last and k > 0 and links:
+            text = f"{text}\n\n{links}"
         out.append((cell, text))
         if cell.part == "header":
-            out.append((Cell("code", _FIRST_CELL, "setup"), _FIRST_CELL))
+            install = _FIRST_CELL.replace("{address}", lesson.address)
+            out.append((Cell("code", install, "install"), install))
     return out
 
 
@@ -373,7 +462,7 @@ def _plain_cell(cell: Cell, text: str) -> Any:
     made = new(text)
     if cell.part == "answer":
         made.metadata["tags"] = [f"exercise-{cell.exercise}"]
-    if cell.part == "quiz" or text == _FIRST_CELL:  # JupyterLab folds them away
+    if cell.part in ("quiz", "install"):  # JupyterLab folds them away
         made.metadata["jupyter"] = {"source_hidden": True}
     return made
 
@@ -506,6 +595,7 @@ def execute(
     began = time.perf_counter()
     # the kernel's own log (ports, encryption) is no business of the reader
     with client.setup_kernel(env=environment, stderr=subprocess.DEVNULL):
+        _ask_again(client.kc.shell_channel)
         for index, cell in enumerate(book.cells):
             try:
                 client.execute_cell(cell, index)
@@ -520,6 +610,29 @@ def execute(
         client.execute_cell(probe, len(book.cells) - 1, store_history=False)
         memory = int(book.cells.pop().outputs[0]["text"])
     return Execution(book, seconds, memory)
+
+
+def _ask_again(channel: Any, every: float = 1.0) -> None:
+    """Let a channel look for a message at least each second, not only when it is woken.
+
+    nbclient answers an output widget on the socket where it waits for the kernel's reply. When
+    the reply comes in while it writes, the one wake-up is used up by the writing, and the reply
+    lies there unseen until the timeout: now and then a notebook with sliders stood still.
+    """
+    from queue import Empty
+
+    get_msg = channel.get_msg
+
+    async def patient(timeout: float | None = None) -> Any:
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                return await get_msg(timeout=max(0.0, min(every, end - time.monotonic())))
+            except Empty:
+                if time.monotonic() >= end:
+                    raise
+
+    channel.get_msg = patient
 
 
 def examine_outputs(book: Any, forbidden: Sequence[str]) -> list[str]:
@@ -580,6 +693,11 @@ def _write(path: Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+def _write_if_new(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        _write(path, text)
+
+
 def complete_path(root: Path, name: str) -> Path:
     """Where the complete notebook of a lesson lies."""
     return root / "notebooks" / f"{name}.ipynb"
@@ -612,16 +730,41 @@ def build(root: Path, only: Sequence[str] = (), profile: str = "quick") -> None:
                 cell.execution_count = executed.execution_count
         _write(complete_path(root, lesson.name), dumps(book))
         _write(student_path(root, lesson.name), dumps(student_notebook(lesson, book)))
-        print(f"{lesson.name}: {done.seconds:.0f} s, {done.memory / 1e9:.2f} GB")
-    _write(root / "notebooks" / "README.md", index_page(root))
+        print(f"{lesson.name}: {done.seconds:.0f} s, {done.memory / 1e9:.2f} GB", flush=True)
+    refresh(root)  # a lesson's neighbours link to it
 
 
-def students(root: Path, only: Sequence[str] = ()) -> None:
-    """Write the student copies anew from sources and executed notebooks."""
+def refresh(root: Path, only: Sequence[str] = ()) -> list[str]:
+    """Carry text, links and student copies over where the code of a lesson is as executed.
+
+    Returns:
+        The names of lessons whose code changed, or that were never built: they need ``build``.
+    """
+    left = []
     for path in sources(root, only):
         lesson = read_lesson(path)
-        executed = read_notebook(complete_path(root, lesson.name))
-        _write(student_path(root, lesson.name), dumps(student_notebook(lesson, executed)))
+        try:
+            built = read_notebook(complete_path(root, lesson.name))
+        except UserError:
+            left.append(lesson.name)
+            continue
+        wanted = complete_notebook(lesson, dict(built.metadata["ecstfl"]["measured"]))
+        code, executed = (
+            [c for c in book.cells if c.cell_type == "code"] for book in (wanted, built)
+        )
+        # cell 0 installs the package; its text holds the address, and it has no output
+        if [c.source for c in code[1:]] != [c.source for c in executed[1:]]:
+            left.append(lesson.name)
+            continue
+        for cell, was in zip(code, executed, strict=True):
+            cell.outputs, cell.execution_count = was.outputs, was.execution_count
+        for target, book in (
+            (complete_path(root, lesson.name), wanted),
+            (student_path(root, lesson.name), student_notebook(lesson, wanted)),
+        ):
+            _write_if_new(target, dumps(book))
+    _write_if_new(root / "notebooks" / "README.md", index_page(root))
+    return left
 
 
 def solutions(root: Path, out: Path, only: Sequence[str] = ()) -> None:
@@ -676,10 +819,14 @@ def index_page(root: Path) -> str:
     ]
     for path in sources(root):
         lesson = read_lesson(path)
-        measured = _measured(root, lesson)
+        try:
+            measured = _measured(root, lesson)
+        except UserError:  # not built yet
+            measured = {"minutes": "?", "memory": "?"}
+        opened = badge(lesson, "notebooks/student") or f"[open](student/{lesson.name}.ipynb)"
         points = sum(e.points for e in lesson.exercises)
         lines.append(
-            f"| [{lesson.title}]({lesson.name}.ipynb) | [open](student/{lesson.name}.ipynb) "
+            f"| [{lesson.title}]({lesson.name}.ipynb) | {opened} "
             f"| {measured['minutes']} | {measured['memory']} | {len(lesson.exercises)} | {points} |"
         )
     lines += ["", "Minutes and memory are measured by the build (quick profile, CPU), rounded up."]
@@ -738,7 +885,7 @@ def find_root(start: Path | None = None) -> Path:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; see the head of this module. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ecstfl.notebooks", description="The lessons.")
-    parser.add_argument("command", choices=("build", "check", "students", "solutions", "course"))
+    parser.add_argument("command", choices=("build", "check", "refresh", "solutions", "course"))
     parser.add_argument("lessons", nargs="*", metavar="NN", help="numbers; default: all")
     parser.add_argument("--profile", default="quick", help="smoke, quick (default) or full")
     parser.add_argument("--out", type=Path, help="folder for solutions or course")
@@ -748,8 +895,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         match args.command:
             case "build":
                 build(root, args.lessons, args.profile)
-            case "students":
-                students(root, args.lessons)
+            case "refresh":
+                left = refresh(root, args.lessons)
+                if left:
+                    raise UserError(f"their code changed, build them: {', '.join(left)}")
             case "solutions":
                 solutions(root, args.out or root / "build" / "solutions", args.lessons)
             case "course":

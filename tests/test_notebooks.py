@@ -177,6 +177,192 @@ def test_built_notebook_is_whole_and_clean(lesson):
             assert not any("widget" in kind for kind in output.get("data", {}))
 
 
+def test_refresh_carries_text_over_and_leaves_changed_code_to_build(tmp_path):
+    root = copy_of_lessons(tmp_path)
+    one, two = (lesson.name for lesson in LESSONS[:2])
+    for name, old, new in (
+        (one, "# ## Summary", "# ## Summary\n#\n# More."),
+        (two, "print(", "str("),
+    ):
+        source = root / "notebooks" / "src" / f"{name}.py"
+        source.write_text(source.read_text().replace(old, new, 1))
+    assert notebooks.refresh(root) == [two]
+    assert notebooks.stale(root) == [f"{two}: the complete notebook differs from its source"]
+    old, new = (notebooks.read_notebook(notebooks.complete_path(r, one)) for r in (ROOT, root))
+    assert [c.get("outputs") for c in old.cells] == [c.get("outputs") for c in new.cells]
+    assert any("More." in cell.source for cell in new.cells)
+
+
+# ---------------------------------------------------------------------------- links, badges
+
+
+def links_of(text):
+    """Return targets of Markdown links and pictures, without code."""
+    text = re.sub(r"```.*?```|`[^`]*`|\$[^$]+\$", "", text, flags=re.DOTALL)
+    return re.findall(r"\]\(([^)\s]+)\)", text)
+
+
+@pytest.mark.parametrize("place", ["complete", "student"])
+def test_every_link_of_a_notebook_leads_somewhere(place):
+    """Links to files exist; links to the net are whole addresses."""
+    for lesson in LESSONS:
+        path = {"complete": notebooks.complete_path, "student": notebooks.student_path}[place](
+            ROOT, lesson.name
+        )
+        for cell in notebooks.read_notebook(path).cells:
+            if cell.cell_type != "markdown":
+                continue
+            for target in links_of(cell.source):
+                if target.startswith("attachment:"):
+                    assert target.removeprefix("attachment:") in cell.attachments
+                elif not target.startswith(("https://", "#")):
+                    assert (path.parent / target.split("#")[0]).is_file(), (lesson.name, target)
+    page = ROOT / "notebooks" / "README.md"
+    for target in links_of(page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).is_file()
+
+
+def test_lessons_lead_from_first_to_last_and_back():
+    names = [lesson.name for lesson in LESSONS]
+    for path in (notebooks.complete_path, notebooks.student_path):
+        for k, lesson in enumerate(LESSONS):
+            book = notebooks.read_notebook(path(ROOT, lesson.name))
+            texts = [c.source for c in book.cells if c.cell_type == "markdown"]
+            for text in (texts[0], texts[-1]):
+                linked = [t.removesuffix(".ipynb") for t in links_of(text) if t[:2].isdigit()]
+                assert linked == names[max(k - 1, 0) : k] + names[k + 1 : k + 2]
+            if k + 1 < len(names):  # what the author wrote as the next lesson is the next one
+                told = re.findall(r"^Next: (\d\d)", texts[-1], re.MULTILINE)
+                assert [int(n) for n in told] == [int(lesson.name[:2]) + 1], lesson.name
+            assert not links_of(notebooks.course_notebook(lesson, MEASURED).cells[0].source)
+
+
+MEASURED = {"minutes": "1", "memory": "1 GB"}
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (
+            '[project.urls]\nRepository = "https://github.com/some/kit.git"\n',
+            "https://github.com/some/kit",
+        ),
+        ('[project.urls]\nRepository = "https://example.org/kit/"\n', "https://example.org/kit"),
+        ("[project]\n", ""),
+        ("broken [", ""),
+    ],
+)
+def test_the_address_is_one_setting_and_badges_follow_it(tmp_path, text, address):
+    root = copy_of_lessons(tmp_path)
+    assert notebooks.repository(root) == ""
+    (root / "pyproject.toml").write_text(text)
+    assert notebooks.repository(root) == address
+    assert notebooks.refresh(root) == []
+    assert notebooks.stale(root) == []
+    colab = "https://colab.research.google.com/github/some/kit/blob/main/notebooks"
+    for lesson in LESSONS:
+        for path, place in (
+            (notebooks.complete_path, f"{colab}/{lesson.name}.ipynb"),
+            (notebooks.student_path, f"{colab}/student/{lesson.name}.ipynb"),
+        ):
+            book = notebooks.read_notebook(path(root, lesson.name))
+            targets = links_of(book.cells[0].source)
+            badges = [t for t in targets if "colab" in t and not t.endswith(".svg")]
+            assert badges == ([place] if "github" in address else [])
+            assert f'address, here = "{address}"' in book.cells[1].source
+    page = (root / "notebooks" / "README.md").read_text()
+    assert page.count(f"{colab}/student/") == (len(LESSONS) if "github" in address else 0)
+
+
+# ---------------------------------------------------------------------------- the first cell
+
+
+class Machine:
+    """Stands for subprocess.run: which commands fail, and what was asked for."""
+
+    def __init__(self, failing=()):
+        self.failing, self.asked = failing, []
+
+    def run(self, command, **_):
+        self.asked.append(list(command))
+        name = next(w for w in ("git", "pip") if w in command)
+        if name == "git" and name not in self.failing:
+            package = Path(command[-1]) / "ecstfl"
+            package.mkdir(parents=True)
+            (package / "lessons.py").touch()
+        if f"no {name}" in self.failing:
+            raise FileNotFoundError(name)
+        return type("Done", (), {"returncode": int(name in self.failing)})
+
+
+@pytest.fixture
+def first_cell(tmp_path, monkeypatch):
+    """Run the first code cell in a folder, on a machine with or without the package."""
+    import importlib.util
+    import subprocess
+    import sys
+
+    def act(address="", installed=False, failing=()):
+        machine = Machine(failing)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(subprocess, "run", machine.run)
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name: object() if installed else None
+        )
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        lesson = notebooks.Lesson("00", LESSONS[0].cells, address=address)
+        source = notebooks.complete_notebook(lesson, MEASURED).cells[1].source
+        exec(compile(source, "<first cell>", "exec"), {})
+        return machine.asked, sys.path[0]
+
+    return act
+
+
+def test_first_cell_does_nothing_where_the_package_is(first_cell):
+    assert first_cell(installed=True)[0] == []
+
+
+def test_first_cell_installs_from_the_copy_around_it(first_cell, tmp_path, monkeypatch):
+    (tmp_path / "ecstfl").mkdir()
+    (tmp_path / "ecstfl" / "lessons.py").touch()
+    asked, first = first_cell("https://github.com/some/kit")
+    assert [c[-1] for c in asked] == [f"{tmp_path}[notebooks]"]
+    assert first == str(tmp_path)
+
+
+def test_first_cell_fetches_the_repository_once_where_its_address_is_known(first_cell, tmp_path):
+    asked, first = first_cell("https://github.com/some/kit")
+    copy = tmp_path / "ecstfl-course"
+    assert asked[0] == [
+        "git",
+        "clone",
+        "-q",
+        "--depth",
+        "1",
+        "https://github.com/some/kit",
+        str(copy),
+    ]
+    assert asked[1][-1] == f"{copy}[notebooks]"
+    assert first == str(copy)
+    assert [c[-1] for c in first_cell("https://github.com/some/kit")[0]] == [f"{copy}[notebooks]"]
+
+
+@pytest.mark.parametrize(
+    ("address", "failing", "told"),
+    [
+        ("", (), "Open this notebook inside a copy"),
+        ("https://github.com/some/kit", ("git",), "are you online"),
+        ("https://github.com/some/kit", ("git", "no git"), "is git installed"),
+        ("https://github.com/some/kit", ("pip",), "pip could not install ecstfl"),
+    ],
+)
+def test_first_cell_stops_with_a_sentence(first_cell, address, failing, told):
+    with pytest.raises(Exception, match=told) as error:
+        first_cell(address, failing=failing)
+    assert error.value._render_traceback_() == [str(error.value)]
+    assert "\n" not in str(error.value)
+
+
 # ---------------------------------------------------------------------------- leaks
 
 
@@ -366,7 +552,7 @@ def test_stub_keeps_signature_and_indentation():
 
 
 def test_commands_report_bad_input_and_exit_with_2(tmp_path, monkeypatch, capsys):
-    assert notebooks.main(["students", "77"]) == 2
+    assert notebooks.main(["refresh", "77"]) == 2
     assert "there is no lesson '77'" in capsys.readouterr().err
     root = copy_of_lessons(tmp_path)
     monkeypatch.chdir(root)
@@ -374,7 +560,7 @@ def test_commands_report_bad_input_and_exit_with_2(tmp_path, monkeypatch, capsys
     notebooks.student_path(root, LESSONS[0].name).unlink()
     assert notebooks.main(["check"]) == 2
     assert "not built" in capsys.readouterr().err
-    assert notebooks.main(["students"]) == 0
+    assert notebooks.main(["refresh"]) == 0
     assert notebooks.main(["check"]) == 0
 
 
