@@ -1,0 +1,58 @@
+"""All landed runs of a folder, and those that may be compared: softmax beside another method.
+
+:mod:`ecstfl.stamp` reads and checks one run; here they are found and paired, so that a lesson
+needs no run's id.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecstfl.errors import UserError
+from ecstfl.stamp import Precomputed, landed, load_precomputed
+
+
+def landed_runs(folder: str = "quick", *, evaluate: str = "test") -> list[Precomputed]:
+    """Read the finished runs of one landed folder, in the order of fold, seed and name.
+
+    Args:
+        folder: below ``results/landed``.
+        evaluate: ``test`` or ``validation``: which kind of runs.
+
+    Raises:
+        UserError: there is none, or a file is missing or was changed.
+    """
+    place = landed(folder) / "runs"
+    found = [load_precomputed(path.parent) for path in sorted(place.glob("*/run.json"))]
+    found = [one for one in found if one.run["config"]["evaluate"] == evaluate]
+    if not found:
+        raise UserError(f"no finished {evaluate} run in {place}: restore it from the repository")
+    return sorted(
+        found,
+        key=lambda one: (one.run["config"]["fold"], one.run["config"]["seed"], one.run["name"]),
+    )
+
+
+def landed_pairs(
+    folder: str = "quick", method: str = "ec-stfl"
+) -> list[tuple[Precomputed, Precomputed]]:
+    """Return (softmax only, method) of equal fold, seed and settings, on the same test clips.
+
+    Raises:
+        UserError: there is no such pair, or a file is missing or was changed.
+    """
+    pairs = []
+    runs = landed_runs(folder)
+    for first in runs:
+        for second in runs:
+            one, other = dict(first.run["config"]), dict(second.run["config"])
+            methods = one.pop("loss")["method"], other.pop("loss")["method"]
+            if methods != ("softmax", method) or one != other:
+                continue
+            if np.array_equal(first.features["ids"], second.features["ids"]):
+                pairs.append((first, second))
+    if not pairs:
+        raise UserError(
+            f"results/landed/{folder} holds no pair of softmax and {method} with equal settings"
+        )
+    return pairs
