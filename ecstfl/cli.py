@@ -162,9 +162,10 @@ def _train(args: argparse.Namespace) -> int:
     from ecstfl.reproduce import reproduce
 
     profile = _profile(args, get_profile(args.profile))
-    known = {m.method: m for m in profile.methods}
-    if args.method in known:
-        method = replace(known[args.method], form=args.form or known[args.method].form)
+    known = [m for m in profile.methods if m.method == args.method]
+    same_form = [m for m in known if args.form in (None, m.form)]
+    if known:
+        method = same_form[0] if same_form else replace(known[0], form=args.form)
     elif args.weight is None:
         raise UserError(f"--method {args.method} needs a --weight: no profile has chosen one")
     else:
@@ -199,6 +200,12 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="folds to test")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="S", help="seeds of each method")
     parser.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="NAME",
+        help="only these of the profile's methods, e.g. softmax ec-stfl:patent; others can follow",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         metavar="N",
@@ -213,12 +220,14 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
 
 def _reproduce(args: argparse.Namespace) -> int:
     from ecstfl.explain import explain
-    from ecstfl.profiles import get_profile, plan_runs, select_clips
+    from ecstfl.profiles import choose_methods, get_profile, plan_runs, select_clips
     from ecstfl.reproduce import reproduce
 
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers must be at least 1, got {args.workers}")
     profile = _profile(args, get_profile(args.profile))
+    if args.methods:
+        profile = choose_methods(profile, args.methods)
     places = _places(args)
     clipset = _open(args)
     folds = tuple(args.folds) if args.folds else None

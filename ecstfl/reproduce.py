@@ -137,6 +137,9 @@ def reproduce(
             f"Step 2 of 3: training {len(todo)} run(s), {workers} at a time on {device}; "
             f"about {minutes:.0f} min"
         )
+        advice = bfloat16_advice(todo[0], prepared, workers, device)
+        if advice is not None:
+            say(f"  Note: {advice}")
         train_all(todo, clipset, prepared, places, workers=workers, device=device)
     else:
         say("Steps 1 and 2 of 3: nothing to do, every run of this plan is finished")
@@ -159,7 +162,18 @@ def estimate_minutes(
     configs: list[RunConfig], prepared: Prepared, workers: int, device: str
 ) -> float:
     """Time two training steps of the first run and scale up: minutes for all ``configs``."""
-    config = configs[0]
+    first = configs[0]
+    a_clip = seconds_a_clip(first, prepared, workers, device, first.optim.precision)
+    clips = sum(
+        c.optim.epochs * len(split_clips(prepared.clipset, c)[0]) * 1.1 for c in configs
+    )  # a tenth more: optimiser, and scoring the held-out fold for the curves
+    return a_clip * clips / workers / 60
+
+
+def seconds_a_clip(
+    config: RunConfig, prepared: Prepared, workers: int, device: str, precision: str
+) -> float:
+    """Time two training steps of a run, as one of ``workers``, after one to warm up."""
     model = build_backbone(config.backbone, config.augment.frames, config.augment.size)
     model = model.to(device, memory_format=torch.channels_last_3d)
     stored = torch.from_numpy(np.ascontiguousarray(prepared.clips[: config.optim.batch]))
@@ -168,20 +182,31 @@ def estimate_minutes(
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     try:
         seconds = []
-        for _ in range(3):  # the first warms up
+        for _ in range(3):
             started = time.perf_counter()
             view = training_view(stored, config.augment, torch.Generator().manual_seed(0))
-            model(view).logsumexp(1).sum().backward()
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+                out = model(view)
+            out.float().logsumexp(1).sum().backward()
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)
     finally:
         torch.set_num_threads(threads)
-    a_clip = min(seconds[1:]) / len(stored)
-    clips = sum(
-        c.optim.epochs * len(split_clips(prepared.clipset, c)[0]) * 1.1 for c in configs
-    )  # a tenth more: optimiser, and scoring the held-out fold for the curves
-    return a_clip * clips / workers / 60
+    return min(seconds[1:]) / len(stored)
+
+
+def bfloat16_advice(config: RunConfig, prepared: Prepared, workers: int, device: str) -> str | None:
+    """Return a sentence where bfloat16 is slower than float32, as on CPUs that emulate it."""
+    if config.optim.precision != "bf16":
+        return None
+    ours, plain = (seconds_a_clip(config, prepared, workers, device, p) for p in ("bf16", "fp32"))
+    if ours < plain:
+        return None
+    return (
+        f"this {device} has no fast bfloat16: a step takes {ours / plain:.1f} times as long as in "
+        "float32; --precision fp32 is the same training in other digits (and other runs)"
+    )
 
 
 def train_all(

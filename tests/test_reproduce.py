@@ -10,11 +10,20 @@ import numpy as np
 import pytest
 from toy import toy_config, toy_data
 
+from ecstfl import reproduce as reproducing
 from ecstfl.config import OptimConfig
 from ecstfl.errors import UserError
 from ecstfl.preprocess import PreprocessConfig
-from ecstfl.profiles import EC_STFL, NAMES, SOFTMAX, get_profile, plan_runs, select_clips
-from ecstfl.reproduce import _train_pending
+from ecstfl.profiles import (
+    EC_STFL,
+    NAMES,
+    SOFTMAX,
+    choose_methods,
+    get_profile,
+    plan_runs,
+    select_clips,
+)
+from ecstfl.reproduce import _train_pending, bfloat16_advice
 from ecstfl.runs import claim, finished_run, run_directory
 
 
@@ -83,15 +92,18 @@ def test_a_lost_run_alone_is_trained_again_to_the_same_numbers(made, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_profiles_plan_pairs_of_methods(name):
+def test_every_run_of_a_profile_is_planned_beside_its_softmax_twin(name):
     clipset, _ = toy_data()
     profile = get_profile(name)
     runs = plan_runs(profile, select_clips(profile, clipset))
-    assert len(runs) == profile.folds * len(profile.seeds) * 2
-    for softmax, joint in zip(runs[::2], runs[1::2], strict=True):
-        assert softmax.loss == SOFTMAX
-        assert joint.loss == EC_STFL
-        assert dataclasses.replace(joint, loss=SOFTMAX) == softmax  # nothing else differs
+    k = len(profile.methods)
+    assert len(runs) == profile.folds * len(profile.seeds) * k
+    assert profile.methods[:2] == (SOFTMAX, EC_STFL)
+    for start in range(0, len(runs), k):
+        softmax, *others = runs[start : start + k]
+        assert [run.loss for run in (softmax, *others)] == list(profile.methods)
+        for other in others:
+            assert dataclasses.replace(other, loss=SOFTMAX) == softmax  # nothing else differs
 
 
 def test_a_profile_with_few_groups_keeps_whole_groups():
@@ -146,6 +158,33 @@ def test_profiles_differ_only_in_price():
     assert quick.preprocess == full.preprocess
     assert isinstance(quick.preprocess, PreprocessConfig)
     assert quick.backbone == full.backbone
-    assert full.optim == dataclasses.replace(quick.optim, epochs=full.optim.epochs)
+    assert full.optim == dataclasses.replace(quick.optim, precision="bf16")
+    assert set(quick.methods) < set(full.methods)
     assert isinstance(quick.optim, OptimConfig)
     assert np.prod([full.folds, len(full.seeds)]) >= 15
+
+
+def test_slow_bfloat16_is_told_only_where_it_is_asked_for_and_slow(monkeypatch):
+    clipset, _ = toy_data(groups=5)
+    plain = toy_config(clipset)
+    half = dataclasses.replace(plain, optim=dataclasses.replace(plain.optim, precision="bf16"))
+    seconds = {"bf16": 3.0, "fp32": 1.0}
+    monkeypatch.setattr(reproducing, "seconds_a_clip", lambda *a: seconds[a[-1]])
+    advice = bfloat16_advice(half, None, 1, "cpu")
+    assert "3.0 times as long" in advice
+    assert "--precision fp32" in advice
+    assert bfloat16_advice(plain, None, 1, "cpu") is None
+    seconds["bf16"] = 0.5
+    assert bfloat16_advice(half, None, 1, "cpu") is None
+
+
+def test_chosen_methods_are_a_part_of_the_same_plan():
+    clipset, _ = toy_data()
+    full = get_profile("full")
+    whole = plan_runs(full, clipset)
+    part = plan_runs(choose_methods(full, ["softmax", "ec-stfl:patent"]), clipset)
+    assert len(part) == 30
+    assert set(part) < set(whole)  # the same runs, so that the rest can follow later
+    assert {c.loss.form for c in part} == {"patent"}
+    with pytest.raises(UserError, match="the full profile has no method 'focal'; it has softmax, "):
+        choose_methods(full, ["focal"])
