@@ -86,7 +86,7 @@ def _find_cell(lines: tuple[Line, ...], cell: str) -> tuple[Line, str]:
 
 def _how(kind: str, column: str) -> str:
     what = {
-        "UAR": "mean of the seven recalls",
+        "UAR": "mean of the recalls of the classes that have test clips",
         "WAR": "share of right predictions",
     }.get(column.split()[0], f"share of the {column} clips that are recognised")
     if kind == "difference":
@@ -103,7 +103,7 @@ def _beside(table: Table, key: RunConfig, line: Line, column: str) -> list[str]:
         if other.cells[0] != f"published, DFEW: {name}" or line.kind != "result":
             continue
         printed, measured = other.cells[index], line.cells[index]
-        if printed:
+        if printed and measured != "–":
             gap = float(measured.split()[0]) - float(printed)
             caveat = "" if not table.marks else " (see the marks: not the same experiment)"
             return [f"published on DFEW: {printed}, difference {gap:+.2f}{caveat}"]
@@ -120,11 +120,12 @@ def _runs(results: Path, configs: list[RunConfig], column: str, title: str) -> l
         else:
             name = column.split()[0]
             value = run["recalls"][CLASSES.index(name)] if name in CLASSES else run[name.lower()]
+            shown = "no clips of it" if value is None else f"{100 * value:.2f}"
             origin = run["provenance"]
             commit = (origin.get("commit") or "unknown")[:10]
             commit += " and changes" if origin.get("modified") else ""
             text.append(
-                f"  {config.name}: {100 * value:.2f} on {run['n_held_out']} clips, "
+                f"  {config.name}: {shown} on {run['n_held_out']} clips, "
                 f"{run['seconds']:.0f} s on {run['device']}, finished {run['finished']}, "
                 f"commit {commit}"
             )

@@ -2,7 +2,7 @@
 
 UAR (unweighted average recall) is the mean of the per-class recalls: every class counts the
 same. WAR (weighted average recall) is plain accuracy: every clip counts the same. With DFEW's
-prior they part ways by ten points and more.
+prior they part ways by ten points and more. A class without clips counts in neither.
 """
 
 from __future__ import annotations
@@ -42,21 +42,28 @@ def confusion_matrix(
 
 
 def recalls(confusion: np.ndarray) -> np.ndarray:
-    """Recall of each class (c,), in [0, 1]; a class without clips has recall 0.
-
-    Leaving an absent class out of the average would make UAR easier to score on a fold that
-    lacks it. scikit-learn's ``recall_score(labels=all, zero_division=0)`` counts as we do.
-    """
+    """Recall of each class (c,), in [0, 1]; NaN for a class without clips, which has none."""
     confusion = np.asarray(confusion)
     total = confusion.sum(axis=1)
     return np.divide(
-        np.diagonal(confusion), total, out=np.zeros(len(confusion)), where=total > 0
-    ).astype(np.float64)
+        np.diagonal(confusion), total, out=np.full(len(confusion), np.nan), where=total > 0
+    )
 
 
 def uar(confusion: np.ndarray) -> float:
-    """Unweighted average recall in [0, 1]: the mean of :func:`recalls` over all classes."""
-    return float(recalls(confusion).mean())
+    """Unweighted average recall in [0, 1]: the mean recall of the classes that have clips.
+
+    A data set may lack a class (CREMA-D has no Surprise): counting it with recall 0 would cap
+    UAR at 6/7. scikit-learn's ``balanced_accuracy_score`` averages the same way. Over other
+    classes it is another number: the table shows a dash for a class without clips, and says so.
+
+    Raises:
+        ValueError: there is no clip.
+    """
+    known = recalls(confusion)
+    if np.isnan(known).all():
+        raise ValueError("expected at least one clip, got an empty confusion matrix")
+    return float(np.nanmean(known))
 
 
 def war(confusion: np.ndarray) -> float:

@@ -250,7 +250,9 @@ def render_card(facts: dict[str, Any]) -> str:
         "| | " + " | ".join(CLASSES) + " | recall |",
         "| --- |" + " ---: |" * (len(CLASSES) + 1),
         *(
-            f"| {name} | " + " | ".join(map(str, row)) + f" | {100 * recall:.0f} % |"
+            f"| {name} | "
+            + " | ".join(map(str, row))
+            + (" | – |" if recall is None else f" | {100 * recall:.0f} % |")
             for name, row, recall in zip(CLASSES, facts["confusion"], facts["recalls"], strict=True)
         ),
         "",

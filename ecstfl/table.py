@@ -17,6 +17,7 @@ import csv
 import dataclasses
 import html
 import io
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,7 +67,7 @@ class Row:
 
     Attributes:
         method: backbone and method, with form and weight, and whatever else tells two rows apart.
-        recalls: per class, in [0, 1].
+        recalls: per class, in [0, 1]; NaN for a class without test clips.
         uar: with its interval, in [0, 1].
         war: with its interval, in [0, 1].
         sd: standard deviation of (UAR, WAR) between runs; None for a single run.
@@ -368,7 +369,8 @@ def grid(table: Table) -> tuple[Line, ...]:
         if row.sd is not None:
             uar += f" sd {100 * row.sd[0]:.2f}"
             war += f" sd {100 * row.sd[1]:.2f}"
-        cells = (row.method, *(f"{100 * r:.2f}" for r in row.recalls), uar, war, count)
+        each = ("–" if np.isnan(r) else f"{100 * r:.2f}" for r in row.recalls)
+        cells = (row.method, *each, uar, war, count)
         lines.append(Line("result", cells))
     blank = ("",) * len(CLASSES)
     for d in table.differences:
@@ -394,6 +396,13 @@ def notes(table: Table) -> tuple[str, ...]:
             else "identities and do not cover the choice of training seed"
         )
         found.append(f"n = {n} test predictions a row; intervals resample test {over}")
+    for gaps, n_rows in Counter(tuple(np.isnan(row.recalls)) for row in table.rows).items():
+        if lacking := [name for name, gap in zip(CLASSES, gaps, strict=True) if gap]:
+            which = "" if n_rows == len(table.rows) else f" in {n_rows} row(s)"
+            found.append(
+                f"no test clip shows {', '.join(lacking)}{which}: UAR is the mean over the other "
+                f"{len(CLASSES) - len(lacking)} classes, not comparable with one over seven"
+            )
     for d in table.differences:
         if d.p is not None:
             found.append(
@@ -482,6 +491,11 @@ def to_csv(table: Table) -> str:
             shares += [interval.value, interval.low, interval.high]
         counts = [row.runs, row.planned, row.clips]
         writer.writerow(
-            [row.method, *(f"{x:.6f}" for x in shares), *counts, "; ".join(table.marks)]
+            [
+                row.method,
+                *("" if np.isnan(x) else f"{x:.6f}" for x in shares),
+                *counts,
+                "; ".join(table.marks),
+            ]
         )
     return out.getvalue()

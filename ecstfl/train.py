@@ -412,7 +412,7 @@ def _finish(
         "n_train": len(train),
         "n_held_out": len(held_out),
         "confusion": confusion.tolist(),
-        "recalls": recalls(confusion).tolist(),
+        "recalls": [None if np.isnan(r) else float(r) for r in recalls(confusion)],
         "uar": uar(confusion),
         "war": war(confusion),
         "clusters": clusters,

@@ -1,5 +1,7 @@
 """Metrics against scikit-learn, the published table, and what an interval must do."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,11 +26,35 @@ def test_confusion_recalls_uar_war_are_scikit_learns(pairs):
         confusion, reference.confusion_matrix(labels, predictions, labels=classes)
     )
     expected = reference.recall_score(
-        labels, predictions, labels=classes, average=None, zero_division=0
+        labels, predictions, labels=classes, average=None, zero_division=np.nan
     )
     np.testing.assert_allclose(recalls(confusion), expected)
-    assert uar(confusion) == pytest.approx(expected.mean())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # predicted classes that have no clip
+        assert uar(confusion) == pytest.approx(
+            reference.balanced_accuracy_score(labels, predictions)
+        )
     assert war(confusion) == pytest.approx(reference.accuracy_score(labels, predictions))
+
+
+def test_a_class_without_clips_has_no_recall_and_no_part_in_uar():
+    """CREMA-D has no Surprise: a perfect model must reach 1, not 6/7."""
+    labels = np.array([0, 1, 2, 3, 5, 6] * 4)
+    perfect = confusion_matrix(labels, labels)
+    assert np.isnan(recalls(perfect)[4])
+    assert (np.delete(recalls(perfect), 4) == 1).all()
+    assert uar(perfect) == war(perfect) == 1
+    always_surprised = confusion_matrix(labels, np.full(24, 4))
+    assert uar(always_surprised) == war(always_surprised) == 0
+    groups = np.arange(24) // 6
+    interval = bootstrap_interval(labels, labels, groups, "uar", resamples=50)
+    assert (interval.low, interval.value, interval.high) == (1, 1, 1)
+
+
+def test_no_clip_at_all_is_an_error():
+    for metric in (uar, war):
+        with pytest.raises(ValueError, match="at least one clip"):
+            metric(np.zeros((7, 7), int))
 
 
 @pytest.mark.parametrize("row", PATENT_TABLE_1, ids=lambda row: row.method)

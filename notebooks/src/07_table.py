@@ -55,12 +55,12 @@ print(f"WAR = (8 + 5 + 1) / 22         = {14 / 22:.3f}")
 # ### Exercise 7.1: UAR and WAR
 #
 # Write `uar_war(confusion)`: the pair (UAR, WAR) of a confusion matrix of counts, each in 0..1. A class
-# **without any clip** has recall 0 and stays in the mean: leaving it out would make a test set easier
-# just because a class is missing.
+# **without any clip** has no recall (0 / 0) and stays out of the mean: CREMA-D has no Surprise, and with
+# a 0 in its place even a perfect model would not get above 6/7. The table then says which class is missing.
 #
 # <details><summary>Hint 1</summary><code>confusion.diagonal()</code> and <code>confusion.sum(axis=1)</code>: the
 # truth is in the rows.</details>
-# <details><summary>Hint 2</summary>0 / 0 is NaN; dividing by <code>np.maximum(total, 1)</code> makes it 0.</details>
+# <details><summary>Hint 2</summary>0 / 0 is NaN; keep the rows with <code>total > 0</code> only.</details>
 
 
 # %% exercise="7.1" part="answer"
@@ -68,8 +68,8 @@ def uar_war(confusion):
     """Return (UAR, WAR) of a confusion matrix (c, c) of counts, rows = truth."""
     ### BEGIN SOLUTION
     confusion = np.asarray(confusion)
-    hits = confusion.diagonal()
-    recalls = hits / np.maximum(confusion.sum(axis=1), 1)
+    hits, total = confusion.diagonal(), confusion.sum(axis=1)
+    recalls = hits[total > 0] / total[total > 0]
     return recalls.mean(), hits.sum() / confusion.sum()
     ### END SOLUTION
 
@@ -89,7 +89,7 @@ with check("7.1"):
     draws = np.random.default_rng(0).integers(0, 9, (7, 7))
     draws[5] = 0
     u, w = uar_war(draws)
-    assert abs(u - metrics.uar(draws)) < 1e-9, "a class without clips has recall 0 and stays in"
+    assert abs(u - metrics.uar(draws)) < 1e-9, "a class without clips has no recall and stays out"
     assert abs(w - metrics.war(draws)) < 1e-9, "WAR is right clips over all clips"
     u, w = uar_war(np.array([[9, 1], [8, 2]]))
     assert abs(u - 0.55) < 1e-9, "the truth is in the rows"
@@ -104,11 +104,10 @@ def uar_war(confusion):
     return recalls.mean(), hits.sum() / confusion.sum()
 
 
-# %% exercise="7.1" part="wrong" about="drops classes without clips from the mean"
+# %% exercise="7.1" part="wrong" about="counts a class without clips with recall 0"
 def uar_war(confusion):
     hits = confusion.diagonal()
-    total = confusion.sum(axis=1)
-    recalls = hits[total > 0] / total[total > 0]
+    recalls = hits / np.maximum(confusion.sum(axis=1), 1)
     return recalls.mean(), hits.sum() / confusion.sum()
 
 
@@ -642,12 +641,12 @@ def runs_needed(gain, sd):
 
 # %% part="quiz"
 question(
-    "A test fold happens to hold no Disgust clip. A library that drops absent classes reports, for UAR, ...",
+    "A test set holds no Surprise clip. A library that gives the absent class recall 0 reports, for UAR, ...",
     ["a smaller value than ours", "a larger value than ours", "the same value"],
-    right=2,
+    right=1,
     why=[
-        "It divides the same sum of recalls by 6 instead of 7.",
-        "It divides the same sum of recalls by 6 instead of 7: the fold looks easier than it is.",
+        "It divides the same sum of recalls by 7 instead of 6: even a perfect model stays below 86 %.",
+        "A 0 more in the mean cannot raise it: the same sum is divided by 7 instead of 6.",
         "The sum of recalls is the same, but it is divided by another number of classes.",
     ],
 )
@@ -687,7 +686,7 @@ question(
 # %% [markdown]
 # ## Summary
 #
-# * UAR counts classes, WAR counts clips; a class without clips stays in the mean.
+# * UAR counts classes, WAR counts clips; a class without clips is left out, and named.
 # * Table 1 decodes to whole clips without contradiction: +229 of 11,697, and 185 of them are Sad.
 # * An interval must resample what is independent (people, films) and compare in pairs.
 # * The paper's own two runs of one setting lie 2.4 and 3.9 points apart; the claimed gain is 1.96.
