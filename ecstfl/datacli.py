@@ -43,6 +43,12 @@ def add_data_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     doctor.add_argument("name", help=f"{', '.join(NAMES)}, a folder, or a .csv file")
     doctor.add_argument("--root", type=Path, help="where the data set lies")
+    doctor.add_argument(
+        "--layout",
+        metavar="KIND",
+        help="dfew: which clips to read, clip_224x224_16f, clip_224x224 or original (default: "
+        "the first of them that is there)",
+    )
     doctor.add_argument("--json", type=Path, metavar="FILE", help="also write the report here")
     doctor.add_argument(
         "--quick",
@@ -92,7 +98,7 @@ def run_doctor(args: argparse.Namespace) -> int:
 
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers {args.workers}: at least 1")
-    survey = survey_data(args.name, args.root)
+    survey = survey_data(args.name, args.root, layout=args.layout)
     report = examine(
         survey,
         args.root or args.name,

@@ -80,8 +80,9 @@ def open_dfew(
             them out and says so in the notes.
 
     Returns:
-        Clips in the order of their numbers, ids ``00001``..``16372``, labels 0..6, folds 1..5.
-        DFEW names neither actors nor films, so every clip is a group of its own.
+        A set named ``dfew`` (other kinds than the first: ``dfew-original``, ...), so that
+        results are told apart. Clips in the order of their numbers, ids ``00001``..``16372``,
+        labels 0..6, folds 1..5. DFEW names neither actors nor films, so every clip is a group of its own.
 
     Raises:
         UserError: wrong root, or something that would make results wrong (overlapping folds,
@@ -91,7 +92,7 @@ def open_dfew(
     return opened(survey_dfew(root, version), allow)
 
 
-def survey_dfew(root: Path | str, version: Version | None = None) -> Survey:
+def survey_dfew(root: Path | str, version: str | None = None) -> Survey:
     """Look through a copy of DFEW and list everything that is not as published.
 
     Raises:
@@ -161,9 +162,11 @@ def survey_dfew(root: Path | str, version: Version | None = None) -> Survey:
         )
     _check_counts(labels, folds, findings)
     _check_votes(top, labels, findings)
+    # the three kinds of clips are three experiments: results of one must not pass for another's
+    name = "dfew" if chosen == VERSIONS[0] else f"dfew-{chosen}"
     notes = (f"DFEW read from {chosen}, {len(clips)} single-labelled clips, official folds.",)
     return Survey(
-        ClipSet("dfew", tuple(clips), notes=notes, aligned=chosen != "original"),
+        ClipSet(name, tuple(clips), notes=notes, aligned=chosen != "original"),
         tuple(findings),
         layout=layout,
         published_classes=DFEW_COUNTS,
@@ -475,7 +478,7 @@ def _find_media(
     if (top / "data").is_dir() and "clip_224x224" not in there:
         there["clip_224x224"] = top / "data"
     if version is not None and version not in VERSIONS:
-        raise UserError(f"data set dfew: unknown version {version!r}: use {', '.join(VERSIONS)}")
+        raise UserError(f"data set dfew: unknown layout {version!r}: use {', '.join(VERSIONS)}")
     if version is not None and version not in there:
         known = ", ".join(there) or "none"
         raise UserError(f"data set dfew: no {version} under {top}; found: {known}")

@@ -14,7 +14,11 @@ NAMES: Final = ("embedded", "embedded-longtail", "wild", "dfew", "ravdess", "cre
 
 
 def open_data(
-    name_or_path: str, root: Path | None = None, *, allow_missing: bool = False
+    name_or_path: str,
+    root: Path | None = None,
+    *,
+    allow_missing: bool = False,
+    layout: str | None = None,
 ) -> ClipSet:
     """Open a data set by name, or a folder or CSV of your own.
 
@@ -22,31 +26,37 @@ def open_data(
         name_or_path: one of :data:`NAMES`, a folder ``<label>/*.mp4``, or a CSV file.
         root: where the data set lies; not needed for the embedded data.
         allow_missing: go on without listed clips that have no media; the notes then say so.
+        layout: which of DFEW's kinds of clips to read, one of ``ecstfl.dfew.VERSIONS``; by
+            default the first of them that is there. Other data sets have one layout.
 
     Raises:
         UserError: unknown name, missing root, or something wrong in the data.
     """
     match name_or_path:
-        case "embedded" | "embedded-longtail" | "wild":
+        case "embedded" | "embedded-longtail" | "wild" if layout is None:
             return _open_embedded(name_or_path, root)
         case _:
             allow = ("missing-clip",) if allow_missing else ()
-            return opened(survey_data(name_or_path, root), allow)
+            return opened(survey_data(name_or_path, root, layout=layout), allow)
 
 
-def survey_data(name_or_path: str, root: Path | None = None) -> Survey:
+def survey_data(
+    name_or_path: str, root: Path | None = None, *, layout: str | None = None
+) -> Survey:
     """Like :func:`open_data`, with everything that was noticed.
 
     Raises:
         UserError: unknown name, missing root, or nothing there to survey.
     """
+    if layout is not None and name_or_path != "dfew":
+        raise UserError(f"--layout {layout}: only dfew comes in several layouts")
     match name_or_path:
         case "embedded" | "embedded-longtail" | "wild":
             return Survey(_open_embedded(name_or_path, root), layout="embedded")
         case "dfew":
             from ecstfl.dfew import survey_dfew
 
-            return survey_dfew(_needed(name_or_path, root))
+            return survey_dfew(_needed(name_or_path, root), layout)
         case "ravdess":
             from ecstfl.ravdess import survey_ravdess
 

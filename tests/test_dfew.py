@@ -111,6 +111,8 @@ def test_the_version_read_is_the_one_asked_for(tmp_path):
     make_dfew(root, version="original")
     assert open_dfew(root).clips[0].source.is_dir()
     assert open_dfew(root, "original").clips[0].source.name == "1.mp4"
+    # equal ids and labels, but results of one kind must not be taken for the other's
+    assert (open_dfew(root).name, open_dfew(root, "original").name) == ("dfew", "dfew-original")
     with pytest.raises(UserError, match=r"no clip_224x224 under .*found: clip_224x224_16f, orig"):
         open_dfew(root, "clip_224x224")
 

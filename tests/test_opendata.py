@@ -38,6 +38,20 @@ def test_allow_missing(minis, tmp_path):
     assert len(open_data("dfew", root, allow_missing=True)) == 34
 
 
+def test_layout(minis, tmp_path):
+    root = make_dfew(tmp_path, version="clip_224x224")
+    make_dfew(root, version="original")
+    assert open_data("dfew", root).name == "dfew-clip_224x224"
+    assert open_data("dfew", root, layout="original").clips[0].source.is_file()
+    with pytest.raises(UserError, match=r"no clip_224x224_16f under .*found: clip_224x224, orig"):
+        open_data("dfew", root, layout="clip_224x224_16f")
+    with pytest.raises(UserError, match=r"unknown layout 'big': use clip_224x224_16f"):
+        open_data("dfew", root, layout="big")
+    for name in ("ravdess", "embedded"):
+        with pytest.raises(UserError, match="only dfew comes in several layouts"):
+            open_data(name, minis / "ravdess", layout="original")
+
+
 @pytest.mark.parametrize("name", ["dfew", "ravdess", "crema-d"])
 def test_root_is_needed(name):
     with pytest.raises(UserError, match="--root"):
