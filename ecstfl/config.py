@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
@@ -30,6 +31,7 @@ ADDED_LATER = {
     ("optim", "precision"): "fp32",
     ("optim", "ema"): 0.0,
     ("optim", "accumulate"): 1,
+    ("optim", "rise"): 0.3,
     ("train_groups",): 0,
 }
 
@@ -91,8 +93,10 @@ class LossConfig:
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
         _one_of("form", self.form, FORMS)
-        if self.weight < 0:
-            raise UserError(f"the weight lambda must not be negative, got {self.weight}")
+        if not 0 <= self.weight < math.inf:
+            raise UserError(
+                f"the weight lambda must not be negative, and a number, got {self.weight}"
+            )
         if self.method not in ("softmax", "ec-stfl") and self.form != "patent":
             raise UserError(f"{self.method} has no forms, got form {self.form!r}")
         if self.method == "softmax" and self.weight:
@@ -111,6 +115,7 @@ class OptimConfig:
         epochs: passes over the training clips; the last epoch is the result, always.
         batch: clips a step.
         lr: peak learning rate.
+        rise: share of the steps over which the rate rises to its peak, in (0, 1).
         weight_decay: AdamW's, on weights of matrices and kernels only.
         per_class: clips of each class in a batch (m-per-class sampling); 0 = plain shuffling.
         precision: ``fp32``, or ``bf16``: forward and backward of the network under bfloat16
@@ -130,20 +135,23 @@ class OptimConfig:
     precision: str = "fp32"
     ema: float = 0.0
     accumulate: int = 1
+    rise: float = 0.3
 
     def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2 or not 0 < self.lr < math.inf:
+            raise UserError(
+                "training needs epochs >= 1, batch >= 2 and lr > 0, "
+                f"got {self.epochs}, {self.batch}, {self.lr}"
+            )
         _one_of("precision", self.precision, PRECISIONS)
+        if not 0 < self.rise < 1:
+            raise UserError(f"the rate rises over a share of the steps in (0, 1), got {self.rise}")
         if not 0 <= self.ema < 1:
             raise UserError(f"the decay of the moving average must be in [0, 1), got {self.ema}")
         if not 1 <= self.accumulate <= self.batch // 2:
             raise UserError(
                 f"a batch of {self.batch} can be cut into 1 to {self.batch // 2} parts of at least "
                 f"two clips, got {self.accumulate}"
-            )
-        if self.epochs < 1 or self.batch < 2 or self.lr <= 0:
-            raise UserError(
-                "training needs epochs >= 1, batch >= 2 and lr > 0, "
-                f"got {self.epochs}, {self.batch}, {self.lr}"
             )
 
 
@@ -180,6 +188,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _one_of("evaluate", self.evaluate, EVALUATIONS)
+        if self.seed < 0:
+            raise UserError(f"a seed is a whole number from 0, got {self.seed}")
         if self.train_groups < 0:
             raise UserError(f"train_groups must not be negative, got {self.train_groups}")
 

@@ -76,6 +76,7 @@ def test_a_setting_added_later_leaves_the_names_of_earlier_runs_alone(clipset):
         {"optim": dataclasses.replace(config.optim, precision="bf16")},
         {"optim": dataclasses.replace(config.optim, ema=0.9)},
         {"optim": dataclasses.replace(config.optim, accumulate=2)},
+        {"optim": dataclasses.replace(config.optim, rise=0.1)},
         {"train_groups": 3},
     ):
         assert dataclasses.replace(config, **changed).hash != config.hash
@@ -85,6 +86,7 @@ def test_a_setting_added_later_leaves_the_names_of_earlier_runs_alone(clipset):
     ("make", "sentence"),
     [
         (lambda: OptimConfig(precision="fp8"), "unknown precision 'fp8': use one of fp32, bf16"),
+        (lambda: OptimConfig(rise=0.0), "rises over a share of the steps"),
         (lambda: OptimConfig(ema=1.0), "moving average must be in"),
         (lambda: OptimConfig(accumulate=13), "a batch of 24 can be cut into 1 to 12 parts"),
         (lambda: LossConfig("ec-stfl", weight=0.1, warmup=1.5), "share of the training"),

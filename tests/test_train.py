@@ -260,6 +260,8 @@ def test_learning_rate_is_one_cycle():
     assert rates[-1] < 0.01
     assert rates[:31] == sorted(rates[:31])
     assert rates[30:] == sorted(rates[30:], reverse=True)
+    early = [learning_rate(s, 100, 1.0, 0.1) for s in range(100)]
+    assert early.index(max(early)) == 10
 
 
 def test_run_json_holds_what_a_reader_needs(data, tmp_path):
