@@ -82,7 +82,8 @@ def open_dfew(
     Returns:
         A set named ``dfew`` (other kinds than the first: ``dfew-original``, ...), so that
         results are told apart. Clips in the order of their numbers, ids ``00001``..``16372``,
-        labels 0..6, folds 1..5. DFEW names neither actors nor films, so every clip is a group of its own.
+        labels 0..6, folds 1..5. DFEW names neither actors nor films, so every clip is a group
+        of its own.
 
     Raises:
         UserError: wrong root, or something that would make results wrong (overlapping folds,
