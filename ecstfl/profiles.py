@@ -87,7 +87,7 @@ def get_profile(name: str) -> Profile:
                 name="full",
                 folds=5,
                 seeds=(0, 1, 2),
-                optim=replace(quick.optim, precision="bf16"),
+                optim=replace(quick.optim, epochs=40, precision="bf16"),
                 methods=(SOFTMAX, EC_STFL, EC_STFL_PAPER, CENTER),
             )
         case "paper":

@@ -158,7 +158,7 @@ def test_profiles_differ_only_in_price():
     assert quick.preprocess == full.preprocess
     assert isinstance(quick.preprocess, PreprocessConfig)
     assert quick.backbone == full.backbone
-    assert full.optim == dataclasses.replace(quick.optim, precision="bf16")
+    assert full.optim == dataclasses.replace(quick.optim, epochs=40, precision="bf16")
     assert set(quick.methods) < set(full.methods)
     assert isinstance(quick.optim, OptimConfig)
     assert np.prod([full.folds, len(full.seeds)]) >= 15
