@@ -6,6 +6,9 @@ needs no run's id.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from ecstfl.errors import UserError
@@ -56,3 +59,13 @@ def landed_pairs(
             f"results/landed/{folder} holds no pair of softmax and {method} with equal settings"
         )
     return pairs
+
+
+def short_names(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return names for a stamp: up to two as they are, of more the first, the last and the number.
+
+    Args:
+        runs: ``run.json`` of each; a lesson that draws more than two prints all names beside.
+    """
+    names = [str(run["name"]) for run in runs]
+    return names if len(names) < 3 else [f"{names[0]} to {names[-1]} ({len(names)} runs)"]

@@ -29,7 +29,7 @@ from ecstfl.features import cluster_measures
 from ecstfl.figures import title_of
 from ecstfl.jackknife import jackknife
 from ecstfl.labels import CLASSES
-from ecstfl.landed import landed_pairs
+from ecstfl.landed import landed_pairs, short_names
 from ecstfl.lessons import check, play
 from ecstfl.stamp import stamp
 
@@ -501,7 +501,7 @@ stamp(
     plots_features.differences(
         rows, f"Synthetic clips. {told[0].upper()}{told[1:]}", "EC-STFL minus softmax only"
     ),
-    *(one.run for pair in pairs for one in pair),
+    *short_names([one.run for pair in pairs for one in pair]),
     fresh=False,
 )
 

@@ -1,0 +1,57 @@
+"""Which landed runs may be compared."""
+
+import json
+import shutil
+
+import pytest
+
+from ecstfl import stamp
+from ecstfl.errors import UserError
+from ecstfl.landed import landed_pairs, landed_runs, short_names
+
+
+def test_a_pair_differs_in_the_loss_alone():
+    for plain, joint in landed_pairs():
+        one, other = dict(plain.run["config"]), dict(joint.run["config"])
+        assert one.pop("loss")["method"] == "softmax"
+        assert other.pop("loss")["method"] == "ec-stfl"
+        assert one == other
+        assert list(plain.features["ids"]) == list(joint.features["ids"])
+
+
+def test_kinds_are_kept_apart_and_ordered():
+    for folder, kind in (("quick", "test"), ("lambda-sweep", "validation")):
+        runs = [one.run for one in landed_runs(folder, evaluate=kind)]
+        assert {run["config"]["evaluate"] for run in runs} == {kind}
+        order = [(run["config"]["fold"], run["config"]["seed"]) for run in runs]
+        assert order == sorted(order)
+    with pytest.raises(UserError, match="no finished test run"):
+        landed_runs("lambda-sweep", evaluate="test")
+    with pytest.raises(UserError, match="no pair of softmax and island"):
+        landed_pairs("quick", "island")
+    with pytest.raises(UserError, match="there are"):
+        landed_runs("no-such-folder")
+
+
+def test_runs_of_different_settings_are_no_pair(tmp_path, monkeypatch):
+    target = tmp_path / "runs"
+    for plain, joint in landed_pairs()[:1]:
+        for one, epochs in ((plain, 20), (joint, 21)):
+            place = target / one.directory.name
+            place.mkdir(parents=True)
+            for name in ("run.json", "features.npz"):
+                shutil.copy(one.directory / name, place)
+            run = json.loads((place / "run.json").read_text())
+            run["config"]["optim"]["epochs"] = epochs
+            (place / "run.json").write_text(json.dumps(run))
+    (tmp_path / stamp.SUMS).write_text(stamp.checksums(tmp_path))
+    monkeypatch.setattr("ecstfl.landed.landed", lambda folder: tmp_path)
+    assert len(landed_runs()) == 2
+    with pytest.raises(UserError, match="no pair"):
+        landed_pairs()
+
+
+def test_many_runs_have_a_short_stamp():
+    runs = [{"name": f"r{k}"} for k in range(6)]
+    assert short_names(runs[:2]) == ["r0", "r1"]
+    assert short_names(runs) == ["r0 to r5 (6 runs)"]
