@@ -12,11 +12,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import platform
 import subprocess
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from functools import lru_cache
@@ -33,6 +35,24 @@ from ecstfl.config import RunConfig
 from ecstfl.errors import UserError
 
 SCHEMA = 1
+
+CONTENT: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "config": dict,
+    "config_hash": str,
+    "synthetic": bool,
+    "n_held_out": int,
+    "confusion": list,
+    "recalls": list,
+    "uar": float,
+    "war": float,
+    "history": list,
+    "seconds": (int, float),
+    "device": str,
+    "finished": str,
+    "provenance": dict,
+}
+"""What tables and figures read from ``run.json``."""
 
 
 @contextlib.contextmanager
@@ -57,7 +77,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         os.chmod(part, 0o666 & ~umask)  # mkstemp makes files private; results are to be shared
         os.replace(part, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "; make room and give the command again, finished work is kept" if full else ""
+        raise UserError(f"cannot write {path}: {error.strerror or error}{advice}") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
@@ -70,14 +92,26 @@ def write_json(path: Path, value: Any) -> None:
         file.write(text.encode())
 
 
-def move_aside(path: Path) -> Path:
-    """Rename a broken file so that it is kept, named, and no longer in the way."""
+def move_aside(path: Path, why: str = "broken") -> Path | None:
+    """Rename what is broken (or otherwise not wanted) so that it is kept but not in the way.
+
+    Returns:
+        Its new place, or None when another process has just moved it.
+
+    Raises:
+        UserError: it cannot be renamed.
+    """
     for n in range(1, 1000):
-        target = path.with_name(f"{path.name}.broken-{n}")
+        target = path.with_name(f"{path.name}.{why}-{n}")
         if not target.exists():
-            path.rename(target)
+            try:
+                path.rename(target)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise UserError(f"cannot move {path} aside: {error.strerror or error}") from error
             return target
-    raise UserError(f"too many broken copies beside {path}: remove them")
+    raise UserError(f"too many {why} copies beside {path}: remove them")
 
 
 def read_run(directory: Path) -> dict[str, Any] | None:
@@ -93,27 +127,43 @@ def read_run(directory: Path) -> dict[str, Any] | None:
         run = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise UserError(f"{path} is not readable as JSON ({error}): remove or restore it") from None
-    if not isinstance(run, dict) or run.get("schema") != SCHEMA or "config" not in run:
+    if not isinstance(run, dict) or run.get("schema") != SCHEMA:
         raise UserError(
             f"{path} is from another version of ecstfl: move it away or use another --results"
         )
+    for name, kind in CONTENT.items():
+        if not isinstance(run.get(name), kind):
+            raise UserError(f"{path} is damaged, it has no usable {name!r}: remove or restore it")
     return run
 
 
 def finished_run(results: Path, config: RunConfig) -> dict[str, Any] | None:
-    """Return the finished run of exactly this configuration; a broken one is moved aside."""
+    """Return the finished run of exactly this configuration.
+
+    A run that is broken, of another version or of another configuration is no run: its files are
+    moved aside, with a warning that names them, and it is to be done again.
+
+    Raises:
+        UserError: broken files cannot be moved aside.
+    """
     directory = run_directory(results, config)
+    broken = directory / "run.json"
     try:
         run = read_run(directory)
-        if run is not None and run["config_hash"] != config.hash:
-            raise UserError(f"{directory / 'run.json'} belongs to another configuration")
-        if run is not None:
-            read_features(directory)
-    except (UserError, KeyError):
-        if (directory / "run.json").exists():
-            move_aside(directory / "run.json")
+        if run is None:
+            return None
+        if run["config_hash"] != config.hash:
+            raise UserError(f"{broken} belongs to another configuration")
+        read_features(directory)
+        return run
+    except UserError as error:
+        kept = [move_aside(broken)]
+        if str(directory / "features.npz") in str(error) and (directory / "features.npz").exists():
+            kept.append(move_aside(directory / "features.npz"))
+        names = " and ".join(path.name for path in kept if path is not None)
+        if names:  # else another process was faster, and has said so
+            warnings.warn(f"{error}; kept as {names}, the run is done again", stacklevel=2)
         return None
-    return run
 
 
 def run_directory(results: Path, config: RunConfig) -> Path:
@@ -146,7 +196,8 @@ def read_features(directory: Path) -> dict[str, np.ndarray]:
 def claim(directory: Path) -> Iterator[bool]:
     """Yield True if this process now owns the run, False if another one does.
 
-    The operating system frees the claim when its owner dies, however it dies.
+    The operating system frees the claim when its owner dies, however it dies. What a dead owner
+    was just writing is removed: it has no name yet under which anybody would read it.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -158,6 +209,8 @@ def claim(directory: Path) -> Iterator[bool]:
     except OSError as error:
         raise UserError(f"cannot write to {directory}: {error.strerror or error}") from error
     try:
+        for part in directory.glob("*.part"):
+            part.unlink(missing_ok=True)
         yield True
     finally:
         lock.release()

@@ -15,9 +15,7 @@ import dataclasses
 import itertools
 import json
 import math
-import pickle
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,19 +27,20 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ecstfl.augment import test_view, training_view
 from ecstfl.backbones import build_backbone, embedding_size
+from ecstfl.checkpoint import read_checkpoint, same_bytes, set_aside, write_checkpoint
 from ecstfl.clipset import ClipSet
 from ecstfl.config import OptimConfig, RunConfig, canonical_json
 from ecstfl.errors import UserError
 from ecstfl.features import cluster_measures
 from ecstfl.labels import CLASSES, N_CLASSES
 from ecstfl.loss import constant, warmup
+from ecstfl.memory import is_out_of_memory, out_of_memory
 from ecstfl.methods import MethodLoss, build_method
 from ecstfl.metrics import confusion_matrix, recalls, uar, war
 from ecstfl.modelfile import model_bytes
 from ecstfl.runs import (
     SCHEMA,
     atomic_write,
-    move_aside,
     provenance,
     run_directory,
     write_features,
@@ -89,9 +88,9 @@ def _drawn_groups(groups: np.ndarray, config: RunConfig) -> np.ndarray:
     return np.random.default_rng(config.seed).permutation(known)[: config.train_groups]
 
 
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """One cycle: up from peak/25 over the first 30 % of steps, then down a cosine to ~0."""
-    rise = max(1, round(0.3 * steps))
+def learning_rate(step: int, steps: int, peak: float, share: float = 0.3) -> float:
+    """One cycle: up from peak/25 over a share of the steps, then down a cosine to ~0."""
+    rise = max(1, round(share * steps))
     if step < rise:
         low = peak / 25
         return low + (peak - low) * (1 - math.cos(math.pi * step / rise)) / 2
@@ -131,7 +130,7 @@ def train_run(
     *,
     device: str = "cpu",
     progress: Progress | None = None,
-    score_every: int = 5,
+    score_every: int = 2,
 ) -> dict[str, Any]:
     """Train one run to its end, resuming from its checkpoint when there is one.
 
@@ -150,6 +149,24 @@ def train_run(
     Raises:
         UserError: the loss became NaN or infinite, memory ran out, or nothing can be written.
     """
+    try:
+        return _train_to_the_end(config, clipset, clips, results, device, progress, score_every)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    # outside the except clause: there, the failed step would still hold its memory
+    raise out_of_memory(config, lambda batch: _trial_step(config, clips, device, batch))
+
+
+def _train_to_the_end(
+    config: RunConfig,
+    clipset: ClipSet,
+    clips: np.ndarray,
+    results: Path,
+    device: str,
+    progress: Progress | None,
+    score_every: int,
+) -> dict[str, Any]:
     directory = run_directory(results, config)
     started = time.perf_counter()
     optim = config.optim
@@ -189,7 +206,15 @@ def train_run(
                 record |= {"held_out_uar": uar(confusion), "held_out_war": war(confusion)}
             history.append(record)
             spent = seconds + time.perf_counter() - started
-            _save_checkpoint(directory, model, average, joint, optimizer, history, spent)
+            state = {
+                "model": model.state_dict(),
+                "average": {} if average is None else average.state_dict(),
+                "loss": joint.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "history": history,
+                "seconds": spent,
+            }
+            write_checkpoint(directory / "checkpoint.pt", state, config.hash)
             if progress is not None:
                 progress(epoch + 1, optim.epochs, record)
         return _finish(
@@ -204,13 +229,24 @@ def train_run(
             results,
             device,
         )
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise UserError(
-            f"{config.name}: out of memory at batch {optim.batch}; try batch {optim.batch // 2}, "
-            "a smaller width, or fewer frames"
-        ) from error
     finally:
         torch.use_deterministic_algorithms(deterministic)
+
+
+def _trial_step(config: RunConfig, clips: np.ndarray, device: str, batch: int) -> None:
+    """Take one step that leads nowhere, with all clips on the device, to see whether it fits."""
+    model, average, joint, optimizer = _new(config, device)
+    stored = torch.from_numpy(np.ascontiguousarray(clips)).to(device, copy=True)
+    view = training_view(stored[:batch], config.augment, torch.Generator().manual_seed(0))
+    with (
+        Tap(model, config.backbone.tap) as tapped,
+        _autocast(device, config.optim.precision),
+    ):
+        logits, embeddings = tapped(view)
+    joint(logits, embeddings, torch.arange(len(view), device=device) % N_CLASSES)[0].backward()
+    optimizer.step()
+    if average is not None:
+        average.update_parameters(model)
 
 
 def _train_epoch(
@@ -236,7 +272,7 @@ def _train_epoch(
         for number, index in enumerate(batches(host_labels, config.optim, config.seed, epoch)):
             step = epoch * steps_an_epoch + number
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, config.optim.lr)
+                group["lr"] = learning_rate(step, steps, config.optim.lr, config.optim.rise)
             joint.set_progress(step / steps)  # lambda may still be warming up
             optimizer.zero_grad(set_to_none=True)
             for part in _parts(index, config.optim.accumulate):
@@ -257,6 +293,9 @@ def _train_epoch(
             if average is not None:
                 average.update_parameters(model)
             seen += len(index)
+    # A gradient can overflow where the loss did not: the last step must not reach a checkpoint.
+    if not _is_finite(model, joint):
+        raise _diverged(config, epoch, number)
     record = {name: value / seen for name, value in sums.items()}
     return record | {
         "epoch": epoch + 1,
@@ -277,10 +316,16 @@ def _autocast(device: str, precision: str) -> torch.autocast:
 
 
 def _diverged(config: RunConfig, epoch: int, step: int) -> UserError:
+    kept = f"the checkpoint of epoch {epoch} is kept" if epoch else "no epoch was finished"
     return UserError(
         f"{config.name}: the loss became NaN or infinite at epoch {epoch + 1}, step {step + 1}; "
-        f"the checkpoint of epoch {epoch} is kept; try a lower lr or a lower weight"
+        f"{kept}; try a lower lr or a lower weight"
     )
+
+
+def _is_finite(*modules: nn.Module) -> bool:
+    tensors = (t for module in modules for t in module.state_dict().values())
+    return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
 
 
 def _weight_groups(model: nn.Module, joint: nn.Module, decay: float) -> list[dict[str, Any]]:
@@ -300,25 +345,25 @@ def _mix(seed: int, epoch: int, stream: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, stream]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _save_checkpoint(
-    directory: Path,
-    model: nn.Module,
-    average: AveragedModel | None,
-    joint: MethodLoss,
-    optimizer: torch.optim.Optimizer,
-    history: list[dict[str, float]],
-    seconds: float,
-) -> None:
-    state = {
-        "model": model.state_dict(),
-        "average": {} if average is None else average.state_dict(),
-        "loss": joint.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "history": history,
-        "seconds": seconds,
-    }
-    with atomic_write(directory / "checkpoint.pt") as file:
-        torch.save(state, file)
+def _new(
+    config: RunConfig, device: str
+) -> tuple[nn.Module, AveragedModel | None, MethodLoss, torch.optim.Optimizer]:
+    """Return (model, its moving average, loss, optimiser) as the seed makes them."""
+    torch.manual_seed(config.seed)
+    frames, size = config.augment.frames, config.augment.size
+    model = build_backbone(config.backbone, frames, size)
+    model = model.to(device, memory_format=torch.channels_last_3d)
+    dim = embedding_size(model, config.backbone.tap, frames, size)
+    schedule = warmup(0.0, config.loss.warmup) if config.loss.warmup else constant
+    joint = build_method(config.loss, N_CLASSES, dim, config.seed, schedule=schedule)
+    joint = joint.to(device)
+    groups = _weight_groups(model, joint, config.optim.weight_decay)
+    average = None
+    if config.optim.ema:
+        mean = get_ema_multi_avg_fn(config.optim.ema)
+        # BatchNorm's running statistics are averaged too: they belong to the weights.
+        average = AveragedModel(model, multi_avg_fn=mean, use_buffers=True)
+    return model, average, joint, torch.optim.AdamW(groups, lr=config.optim.lr)
 
 
 def _start_or_resume(
@@ -332,42 +377,21 @@ def _start_or_resume(
     float,
 ]:
     """Return (model, its average, loss, optimiser, history, seconds): new or as checkpointed."""
-
-    def new() -> tuple[nn.Module, AveragedModel | None, MethodLoss, torch.optim.Optimizer]:
-        torch.manual_seed(config.seed)
-        frames, size = config.augment.frames, config.augment.size
-        model = build_backbone(config.backbone, frames, size)
-        model = model.to(device, memory_format=torch.channels_last_3d)
-        dim = embedding_size(model, config.backbone.tap, frames, size)
-        schedule = warmup(0.0, config.loss.warmup) if config.loss.warmup else constant
-        joint = build_method(config.loss, N_CLASSES, dim, config.seed, schedule=schedule)
-        joint = joint.to(device)
-        groups = _weight_groups(model, joint, config.optim.weight_decay)
-        average = None
-        if config.optim.ema:
-            mean = get_ema_multi_avg_fn(config.optim.ema)
-            # BatchNorm's running statistics are averaged too: they belong to the weights.
-            average = AveragedModel(model, multi_avg_fn=mean, use_buffers=True)
-        return model, average, joint, torch.optim.AdamW(groups, lr=config.optim.lr)
-
-    model, average, joint, optimizer = new()
+    model, average, joint, optimizer = _new(config, device)
     path = directory / "checkpoint.pt"
-    if not path.exists():
+    state = read_checkpoint(path, config.hash)
+    if state is None:
         return model, average, joint, optimizer, [], 0.0
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
         if average is not None:
             average.load_state_dict(state["average"])
         joint.load_state_dict(state.get("loss", {}))  # older checkpoints: nothing to remember
         optimizer.load_state_dict(state["optimizer"])
         history, seconds = list(state["history"]), float(state["seconds"])
-    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, pickle.PickleError):
-        kept = move_aside(path)
-        warnings.warn(
-            f"{path} was broken; it is kept as {kept.name} and the run starts anew", stacklevel=2
-        )
-        return *new(), [], 0.0
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:  # of another version
+        set_aside(path, str(error).splitlines()[0])
+        return *_new(config, device), [], 0.0
     return model, average, joint, optimizer, history, seconds
 
 
@@ -433,4 +457,4 @@ def save_model(path: Path, model: nn.Module, config: RunConfig) -> None:
     header = {"format": MODEL_FORMAT, "config": canonical_json(dataclasses.asdict(config))}
     header["classes"] = json.dumps(CLASSES)
     with atomic_write(path) as file:
-        file.write(model_bytes(model.state_dict(), header))
+        file.write(same_bytes(model_bytes(model.state_dict(), header)))
