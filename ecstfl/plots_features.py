@@ -283,7 +283,10 @@ def one_class_away(away: float, seed: int = 0) -> Figure:
 
 
 def differences(
-    rows: Mapping[str, Sequence[tuple[float, float, float]]], title: str, xlabel: str
+    rows: Mapping[str, Sequence[tuple[float, float, float]]],
+    title: str,
+    xlabel: str,
+    digits: int = 3,
 ) -> Figure:
     """Draw differences with their intervals, one line for each pair of runs.
 
@@ -291,6 +294,7 @@ def differences(
         rows: what -> (value, low, high) of each pair of runs; each row has the same pairs.
         title: what is to be seen.
         xlabel: what is subtracted from what.
+        digits: of the numbers beside the points.
     """
     lines = sum(map(len, rows.values()))
     figure = Figure(figsize=(8.4, 1.6 + 0.5 * lines), dpi=84, layout="constrained")
@@ -309,7 +313,7 @@ def differences(
                 capsize=4,
             )
             axis.annotate(
-                f"{value:+.3f}",
+                f"{value:+.{digits}f}",
                 (value, place),
                 xytext=(0, 7),
                 textcoords="offset points",

@@ -33,7 +33,7 @@ from torch.nn import functional as F
 from ecstfl import lessons, plots_training
 from ecstfl.labels import CLASSES, DFEW_COUNTS
 from ecstfl.lessons import check, play
-from ecstfl.loss import ec_stfl_loss
+from ecstfl.loss import JointLoss, ec_stfl_loss
 
 settings = lessons.start("06")
 
@@ -99,11 +99,14 @@ for epoch in range(config.optim.epochs):
 print(f"{step} steps by hand; first loss {by_hand[0][1]:.4f}, last {by_hand[-1][1]:.4f}")
 
 # %% [markdown]
-# The package's `train_run` does the same with what daily life needs: it writes a directory, keeps
-# checkpoints, refuses NaN, and never looks at the held-out fold to choose anything. Same seed, same
-# batches: are the losses the same?
+# The package's `JointLoss` (claim 4) is the sum of the two, and `train_run` is the loop with what daily life
+# needs: it writes a directory, keeps checkpoints, refuses NaN, and never looks at the held-out fold to
+# choose anything. Same seed, same batches: are the losses the same?
 
 # %%
+package, _ = JointLoss(weight=lam)(logits.detach(), features.detach(), labels[index])
+print(f"the last batch: by hand {loss.item():.6f}, JointLoss {package.item():.6f}")
+assert abs(package.item() - loss.item()) < 1e-5
 place = Path(tempfile.mkdtemp(prefix="lesson06-"))
 run = train_run(config, clipset, clips, place)
 for epoch, record in enumerate(run["history"]):
