@@ -212,6 +212,16 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
         help="runs trained side by side (default: one a core, or one on a GPU)",
     )
     parser.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="reuse finished runs and go on with interrupted ones (default); --no-resume keeps "
+        "them under another name and trains all anew",
+    )
+    parser.add_argument(
+        "--no-train", action="store_true", help="render the runs that are finished, train none"
+    )
+    parser.add_argument(
         "--explain", metavar="CELL", help="print the runs behind a number, e.g. 'C3D, EC-STFL:WAR'"
     )
     _add_places(parser)
@@ -246,6 +256,8 @@ def _reproduce(args: argparse.Namespace) -> int:
         workers=args.workers,
         device=args.device,
         allow_missing=args.allow_missing,
+        resume=args.resume,
+        train=not args.no_train,
         command=args.command_line,
     )
     return 0

@@ -34,6 +34,7 @@ from ecstfl.runs import (
     atomic_write,
     claim,
     finished_run,
+    move_aside,
     read_features,
     run_directory,
     write_json,
@@ -71,6 +72,8 @@ def reproduce(
     workers: int | None = None,
     device: str = "auto",
     allow_missing: bool = False,
+    resume: bool = True,
+    train: bool = True,
     command: str = "ecstfl reproduce",
     say: Callable[[str], None] = print,
 ) -> list[Path]:
@@ -87,6 +90,9 @@ def reproduce(
         device: ``auto``, ``cpu`` or ``cuda``.
         allow_missing: go on without clips that cannot be read; else they stop the work, because
             a table over other clips than planned is another table.
+        resume: use finished runs and go on with half-finished ones; False keeps them under
+            another name and trains every run of the plan anew.
+        train: False renders the runs that are finished and trains none.
         command: recorded beside each figure.
         say: prints one line.
 
@@ -102,6 +108,8 @@ def reproduce(
     clipset = select_clips(profile, clipset)
     configs = plan_runs(profile, clipset, folds=folds, seeds=seeds, evaluate=evaluate)
     check_results(places.results, configs[0])
+    if not resume:
+        _set_aside(places.results, configs, say)
     todo = [c for c in configs if finished_run(places.results, c) is None]
     if workers is None:
         workers = min(len(todo), os.cpu_count() or 1) if device == "cpu" else 1
@@ -116,10 +124,10 @@ def reproduce(
         f"{TITLES[net.name]} width {net.width}, EC-STFL tapped at {net.tap}"
     )
     for config in configs:
-        state = "to train" if config in todo else "finished, reused"
+        state = ("to train" if train else "missing") if config in todo else "finished, reused"
         say(f"  run     {config.name}: {config.optim.epochs} epochs, {state}")
 
-    if todo:
+    if todo and train:
         say(f"Step 1 of 3: faces and clips (cache: {places.cache})")
         started = time.perf_counter()
         prepared = preprocess(clipset, profile.preprocess, places.cache)
@@ -141,10 +149,23 @@ def reproduce(
         if advice is not None:
             say(f"  Note: {advice}")
         train_all(todo, clipset, prepared, places, workers=workers, device=device)
+    elif todo:
+        say(f"Steps 1 and 2 of 3: left out; {len(todo)} of {len(configs)} run(s) are missing")
     else:
         say("Steps 1 and 2 of 3: nothing to do, every run of this plan is finished")
     say("Step 3 of 3: table and figures")
     return render(configs, places, command=command, say=say)
+
+
+def _set_aside(results: Path, configs: list[RunConfig], say: Callable[[str], None]) -> None:
+    """Rename the plan's run directories, so that nothing is lost and nothing is reused."""
+    for config in configs:
+        directory = run_directory(results, config)
+        if directory.exists():
+            with claim(directory) as mine:
+                if not mine:
+                    raise UserError(f"{directory} is being trained by another process: wait for it")
+            say(f"  set aside: {move_aside(directory, 'earlier')}")
 
 
 def choose_device(device: str) -> str:
@@ -173,7 +194,7 @@ def estimate_minutes(
 def seconds_a_clip(
     config: RunConfig, prepared: Prepared, workers: int, device: str, precision: str
 ) -> float:
-    """Time two training steps of a run, as one of ``workers``, after one to warm up."""
+    """Time the best of four training steps of a run, as one of ``workers``, after a first."""
     model = build_backbone(config.backbone, config.augment.frames, config.augment.size)
     model = model.to(device, memory_format=torch.channels_last_3d)
     stored = torch.from_numpy(np.ascontiguousarray(prepared.clips[: config.optim.batch]))
@@ -182,7 +203,7 @@ def seconds_a_clip(
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     try:
         seconds = []
-        for _ in range(3):
+        for _ in range(5):
             started = time.perf_counter()
             view = training_view(stored, config.augment, torch.Generator().manual_seed(0))
             with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
@@ -201,7 +222,7 @@ def bfloat16_advice(config: RunConfig, prepared: Prepared, workers: int, device:
     if config.optim.precision != "bf16":
         return None
     ours, plain = (seconds_a_clip(config, prepared, workers, device, p) for p in ("bf16", "fp32"))
-    if ours < plain:
+    if ours < 1.5 * plain:  # a busy machine can make either look slower than it is
         return None
     return (
         f"this {device} has no fast bfloat16: a step takes {ours / plain:.1f} times as long as in "

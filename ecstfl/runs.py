@@ -223,7 +223,7 @@ def provenance() -> dict[str, Any]:
     return {
         "ecstfl": ecstfl.__version__,
         "commit": _git("rev-parse", "HEAD"),
-        "modified": bool(_git("status", "--porcelain", "--untracked-files=no", "--", "ecstfl")),
+        "modified": bool(_git("status", "--porcelain", "--", ".")),  # of the package, see _git
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in packages},
         "system": platform.system(),
@@ -235,6 +235,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
+    """Run git in the package's folder."""
     here = Path(__file__).resolve().parent
     try:
         done = subprocess.run(

@@ -3,13 +3,17 @@
 import dataclasses
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from toy import toy_config, toy_data
 
+from ecstfl import runs
 from ecstfl.clipset import Clip, ClipSet
 from ecstfl.config import (
     ADDED_LATER,
@@ -199,3 +203,34 @@ def test_clipset_refuses_what_would_mislead(tmp_path):
         ClipSet("s", (clips[0], clips[0]))
     with pytest.raises(UserError, match="has label 7"):
         ClipSet("s", (Clip("a", tmp_path, 7),))
+
+
+def test_provenance_tells_changed_code_from_committed_code(tmp_path):
+    package = tmp_path / "ecstfl"
+    shutil.copytree(Path(runs.__file__).parent, package, ignore=shutil.ignore_patterns("*.pyc"))
+    (tmp_path / ".gitignore").write_text("__pycache__/\n")
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(tmp_path)]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
+        subprocess.run([*git, *arguments], check=True)
+
+    def modified():
+        code = "import json; from ecstfl.runs import provenance; print(json.dumps(provenance()))"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found = json.loads(done.stdout)
+        assert len(found["commit"]) == 40
+        return found["modified"]
+
+    assert modified() is False
+    (package / "novel.py").write_text("")
+    assert modified() is True
+    (package / "novel.py").unlink()
+    with (package / "labels.py").open("a") as file:
+        file.write("# changed\n")
+    assert modified() is True
