@@ -1,6 +1,7 @@
 """What README shows is what the landed runs say, and they are of the present plan and data."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ from ecstfl.config import RunConfig, from_dict
 from ecstfl.embedded import open_embedded
 from ecstfl.metrics import confusion_matrix
 from ecstfl.profiles import get_profile, plan_runs
+from ecstfl.reproduce import Places
 from ecstfl.runs import read_features
+from ecstfl.study import collect, plan_study, to_csv
+from ecstfl.study import markdown as study_markdown
 from ecstfl.table import build_table, markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,3 +63,16 @@ def test_landed_figures_name_the_landed_runs(name, configs):
     assert sidecar["synthetic"] is True
     svg = (ROOT / f"figures/landed/quick/{name}.svg").read_text()
     assert "SYNTHETIC" in svg
+
+
+def test_the_recipe_shows_the_landed_study():
+    folder = ROOT / "results" / "landed" / "study"
+    shown = (ROOT / "docs" / "recipe.md").read_text()
+    shown = shown.split("<!-- landed study -->")[1].split("<!-- end of landed study -->")[0]
+    profile = get_profile("quick")
+    profile = replace(profile, optim=replace(profile.optim, precision="bf16"))
+    trials, runs = plan_study(profile, open_embedded(ROOT / "data"), ["epochs"], folds=(1,))
+    points = collect(Places(folder, folder, folder), trials, runs)
+    assert shown.strip() == study_markdown(points).strip()
+    assert (folder / "study.md").read_text() == study_markdown(points)
+    assert (folder / "study.csv").read_text() == to_csv(points)
