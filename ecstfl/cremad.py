@@ -18,15 +18,15 @@ from ecstfl.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
 from ecstfl.labels import label_index
 from ecstfl.survey import (
-    Finding,
+    Noticed,
     Survey,
     existing_folder,
-    few,
+    findings_of,
     opened,
     too_few_folds,
     unfinished,
+    videos_below,
 )
-from ecstfl.video import VIDEO_SUFFIXES
 
 EMOTIONS: Final = {
     "ANG": "Angry",
@@ -85,7 +85,7 @@ def survey_cremad(root: Path | str) -> Survey:
     findings = list(unfinished(top))
     takes: dict[str, Path] = {}
     strange, pointers, broken, twice = [], [], [], []
-    for path in sorted(p for p in top.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES):
+    for path in videos_below(top):
         match = _NAME.fullmatch(path.stem)
         shown = path.relative_to(top).as_posix()
         if match is None or not 1001 <= int(match[1]) <= 1000 + ACTORS:
@@ -122,7 +122,7 @@ def survey_cremad(root: Path | str) -> Survey:
     ]
     if not gone and len(known) == CLIPS:
         lost = []  # complete: the published set itself lacks these
-    for kind, severity, items, message in (
+    noticed: Noticed = (
         (
             "lfs-pointer",
             "error",
@@ -139,13 +139,15 @@ def survey_cremad(root: Path | str) -> Survey:
         ),
         ("missing-actor", "warning", gone, f"{len(gone)} of {ACTORS} actors are missing"),
         ("known-broken", "info", broken, "takes known to be damaged are left out"),
-        ("unknown-name", "warning", strange, "videos are not named like CREMA-D files, left out"),
+        (
+            "unknown-name",
+            "warning",
+            strange,
+            "videos are not named like CREMA-D files, left out",
+        ),
         ("name-twice", "warning", twice, "takes occur twice, the first by path is read"),
-    ):
-        if items:
-            where = str(top) if severity == "error" else "CREMA-D"  # notes go into tables
-            text = f"{where}: {message}: {few(items)}"
-            findings.append(Finding(kind, severity, text, tuple(items)))
+    )
+    findings += findings_of("CREMA-D", top, noticed)
     notes = (
         "CREMA-D: acted speech; no Surprise, six of the seven classes; folds "
         f"are actor-disjoint ({len(here)} of {ACTORS} actors).",

@@ -101,7 +101,7 @@ def run_doctor(args: argparse.Namespace) -> int:
     survey = survey_data(args.name, args.root, layout=args.layout)
     report = examine(
         survey,
-        args.root or args.name,
+        args.root or ("" if args.name in NAMES else args.name),
         quick=args.quick,
         workers=args.workers,
         progress=not args.quiet,

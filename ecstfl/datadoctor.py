@@ -370,13 +370,15 @@ def _whole_image(data: bytes) -> bool:
 
 def _content_findings(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding]:
     findings = []
+    files = {clip.id: clip.source for clip in clipset}
     broken = [p for p in probes if p.problem]
     if broken:
         findings.append(
             Finding(
                 "unreadable",
                 "error",
-                f"{len(broken)} clip(s) cannot be read; first {broken[0].id}: {broken[0].problem}",
+                f"{len(broken)} clip(s) cannot be read; first "
+                f"{files[broken[0].id]}: {broken[0].problem}",
                 tuple(p.id for p in broken),
             )
         )
@@ -387,7 +389,7 @@ def _content_findings(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding
                 "cut-off",
                 "warning",
                 f"{len(cut)} clip(s) hold fewer frames than their header says; first "
-                f"{cut[0].id}: {cut[0].frames} of {cut[0].claimed}",
+                f"{files[cut[0].id]}: {cut[0].frames} of {cut[0].claimed}",
                 tuple(p.id for p in cut),
             )
         )
@@ -398,8 +400,8 @@ def _content_findings(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding
             Finding(
                 "short-clip",
                 "warning",
-                f"{len(short)} clip(s) have fewer than {SHORT} frames (shortest: {least.id}, "
-                f"{least.frames}); they are stretched by interpolation",
+                f"{len(short)} clip(s) have fewer than {SHORT} frames (shortest: "
+                f"{files[least.id]}, {least.frames}); they are stretched by interpolation",
                 tuple(p.id for p in short),
             )
         )
@@ -409,7 +411,8 @@ def _content_findings(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding
             Finding(
                 "frame-gap",
                 "warning",
-                f"{len(gaps)} clip(s) lack frames inside their numbering; first {gaps[0].id}: "
+                f"{len(gaps)} clip(s) lack frames inside their numbering; first "
+                f"{files[gaps[0].id]}: "
                 f"{few(map(str, gaps[0].gaps))}",
                 tuple(p.id for p in gaps),
             )
@@ -447,7 +450,9 @@ def _duplicates(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding]:
         ("duplicate-label", "error", labels, "are the same pictures under different labels"),
     ):
         if items:
-            message = f"{len(items)} set(s) of clips {text}: {few(items, 3)}"
+            one = items[0].split(" = ")
+            places = f"{clips[one[0]].source} and {clips[one[1]].source}"
+            message = f"{len(items)} set(s) of clips {text}: {few(items, 3)} (first: {places})"
             findings.append(Finding(kind, severity, message, tuple(items)))
     return findings
 

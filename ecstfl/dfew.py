@@ -122,7 +122,7 @@ def survey_dfew(root: Path | str, version: str | None = None) -> Survey:
             )
         )
     rows = {key: _read_split(path, findings) for key, path in tables.items() if path is not None}
-    labels, folds = _labels_and_folds(rows, findings)
+    labels, folds, listed = _labels_and_folds(rows, findings)
     _check_train(rows, findings)
 
     media, chosen, layout = _find_media(top, version, findings)
@@ -146,7 +146,8 @@ def survey_dfew(root: Path | str, version: str | None = None) -> Survey:
                 "missing-clip",
                 "error",
                 f"DFEW: {len(lost)} of {len(labels)} listed clips have no media in {chosen}: "
-                f"{few(lost)}; unpack every part of the download",
+                f"{few(lost)} (first listed in {listed[int(lost[0])]}); unpack every part of the "
+                "download",
                 tuple(lost),
             )
         )
@@ -326,8 +327,8 @@ def _read_split(path: Path, findings: list[Finding]) -> list[_Row]:
 
 def _labels_and_folds(
     rows: dict[tuple[str, int], list[_Row]], findings: list[Finding]
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Join the tables: clip number -> label 0..6, clip number -> test fold.
+) -> tuple[dict[int, int], dict[int, int], dict[int, str]]:
+    """Join the tables: clip number -> label 0..6, -> test fold, -> where it is listed.
 
     A file that uses 0 cannot be 1..7 and a file that uses 7 cannot be 0..6; a file that uses
     neither follows the others.
@@ -428,7 +429,7 @@ def _labels_and_folds(
                 tuple(f"{n:05d}" for n in untested),
             )
         )
-    return labels, folds
+    return labels, folds, first_seen
 
 
 def _check_train(rows: dict[tuple[str, int], list[_Row]], findings: list[Finding]) -> None:

@@ -22,7 +22,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -139,6 +139,7 @@ def survey_csv(path: Path | str, folds: int = N_FOLDS) -> Survey:
     findings: list[Finding] = []
     clips: list[Clip] = []
     seen: dict[Path, tuple[Clip, int]] = {}
+    lines: list[int] = []
     for row in reader:
         line = reader.line_num
         where = f"{table}, line {line}"
@@ -169,14 +170,17 @@ def survey_csv(path: Path | str, folds: int = N_FOLDS) -> Survey:
             findings.append(Finding(kind, severity, text, (written,)))
             continue
         clips.append(clip)
+        lines.append(line)
     if not clips and not findings:
         raise UserError(f"{table} lists no clips")
-    without = [c.id for c in clips if c.fold is None]
-    if without and len(without) < len(clips):
-        text = f"{table}: {len(without)} of {len(clips)} lines have no fold: {few(without)}"
-        findings.append(Finding("fold-missing", "error", text, tuple(without)))
     clipset = ClipSet("csv", _unique(clips))
-    return _with_folds(clipset, findings, folds, f"listed in {table}")
+    places = {c.id: f"{table}, line {n}" for c, n in zip(clipset, lines, strict=True)}
+    without = [c.id for c in clipset if c.fold is None]
+    if without and len(without) < len(clips):
+        text = f"{len(without)} of {len(clips)} clips have no fold, the others have: {few(without)}"
+        text = f"{places[without[0]]}: {text}"
+        findings.append(Finding("fold-missing", "error", text, tuple(without)))
+    return _with_folds(clipset, findings, folds, f"listed in {table}", places)
 
 
 def assign_folds(clipset: ClipSet, folds: int = N_FOLDS) -> ClipSet:
@@ -223,7 +227,13 @@ def assign_folds(clipset: ClipSet, folds: int = N_FOLDS) -> ClipSet:
     return replace(clipset, clips=clips)
 
 
-def _with_folds(clipset: ClipSet, findings: list[Finding], folds: int, layout: str) -> Survey:
+def _with_folds(
+    clipset: ClipSet,
+    findings: list[Finding],
+    folds: int,
+    layout: str,
+    places: Mapping[str, str] | None = None,
+) -> Survey:
     """Make folds when there are none, and say what about groups and classes is doubtful."""
     labels = [clip.label for clip in clipset]
     absent = [CLASSES[c] for c in range(N_CLASSES) if c not in labels]
@@ -241,7 +251,7 @@ def _with_folds(clipset: ClipSet, findings: list[Finding], folds: int, layout: s
                 tuple(groupless),
             )
         )
-    findings.extend(leaking_groups(clipset))
+    findings.extend(leaking_groups(clipset, places))
     if len(clipset) and not clipset.folds and not any(f.severity == "error" for f in findings):
         clipset = assign_folds(clipset, folds)
         made = len(clipset.folds)

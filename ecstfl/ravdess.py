@@ -30,14 +30,15 @@ from ecstfl.errors import UserError
 from ecstfl.labels import N_CLASSES, label_index
 from ecstfl.survey import (
     Finding,
+    Noticed,
     Survey,
     existing_folder,
-    few,
+    findings_of,
     opened,
     too_few_folds,
     unfinished,
+    videos_below,
 )
-from ecstfl.video import VIDEO_SUFFIXES
 
 EMOTIONS: Final = {
     "01": "Neutral",
@@ -96,8 +97,7 @@ def survey_ravdess(root: Path | str) -> Survey:
     calm: set[str] = set()
     strange, misplaced, twice = [], [], []
     # video-only files first, so that their audio-video twins find the take already there
-    videos = [p for p in top.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES]
-    for path in sorted(videos, key=lambda p: (p.name[:2] != "02", p.name, p)):
+    for path in sorted(videos_below(top), key=lambda p: (p.name[:2] != "02", p.name, p)):
         match = _NAME.fullmatch(path.stem)
         if (
             match is None
@@ -140,18 +140,25 @@ def survey_ravdess(root: Path | str) -> Survey:
     lost = [f"02-{take}" for actor in actors for take in _takes_of(actor) if take not in takes]
     gone = [f"{a:02d}" for a in range(1, ACTORS + 1) if f"{a:02d}" not in actors]
     packed = sorted(p.name for p in top.rglob("Video_Speech_Actor_*.zip") if p.stem[-2:] in gone)
-    for kind, severity, items, message in (
-        ("missing-clip", "warning", lost, f"{len(lost)} takes of the actors present are missing"),
+    noticed: Noticed = (
+        (
+            "missing-clip",
+            "warning",
+            lost,
+            f"{len(lost)} takes of the actors present are missing",
+        ),
         ("missing-actor", "warning", gone, f"{len(gone)} of {ACTORS} actors are missing"),
         ("not-unpacked", "error", packed, "archives were not unpacked"),
-        ("unknown-name", "warning", strange, "videos are not named like RAVDESS files, left out"),
+        (
+            "unknown-name",
+            "warning",
+            strange,
+            "videos are not named like RAVDESS files, left out",
+        ),
         ("wrong-folder", "warning", misplaced, "files lie in another actor's folder"),
         ("name-twice", "warning", twice, "files occur twice, the first by path is read"),
-    ):
-        if items:
-            where = str(top) if severity == "error" else "RAVDESS"  # notes go into tables
-            text = f"{where}: {message}: {few(items)}"
-            findings.append(Finding(kind, severity, text, tuple(items)))
+    )
+    findings += findings_of("RAVDESS", top, noticed)
     counts = Counter(clip.label for clip in clips)
     found = tuple(counts[c] for c in range(N_CLASSES))
     notes = [

@@ -6,13 +6,14 @@ Every reader surveys first and opens second, so that ``open_...`` (one sentence,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ecstfl.clipset import ClipSet
 from ecstfl.errors import UserError
+from ecstfl.video import VIDEO_SUFFIXES
 
 Severity = Literal["error", "warning", "info"]
 
@@ -98,6 +99,31 @@ def existing_folder(root: Path | str, name: str) -> Path:
     return folder
 
 
+def videos_below(top: Path) -> list[Path]:
+    """Return every video file below a folder, by path."""
+    return sorted(p for p in top.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+
+
+Noticed = tuple[tuple[str, Severity, Sequence[str], str], ...]
+"""What a reader noticed: (kind, severity, items, what the items are), also without items."""
+
+
+def findings_of(name: str, top: Path, noticed: Noticed) -> list[Finding]:
+    """Turn lists of things noticed into findings; an empty list is none.
+
+    Args:
+        name: of the data set, as in sentences.
+        top: its folder, named in errors; not in warnings, which become notes beside results.
+        noticed: see :data:`Noticed`.
+    """
+    found = []
+    for kind, severity, items, message in noticed:
+        if items:
+            where = str(top) if severity == "error" else name
+            found.append(Finding(kind, severity, f"{where}: {message}: {few(items)}", tuple(items)))
+    return found
+
+
 def unfinished(root: Path) -> tuple[Finding, ...]:
     """Report downloads that were cut off (``*.part`` files below ``root``)."""
     parts = tuple(sorted(p.relative_to(root).as_posix() for p in root.rglob("*.part")))
@@ -114,18 +140,30 @@ def unfinished(root: Path) -> tuple[Finding, ...]:
     )
 
 
-def leaking_groups(clipset: ClipSet) -> tuple[Finding, ...]:
-    """Report groups (people, films) whose clips are tested in more than one fold."""
-    folds: dict[str, set[int]] = {}
+def leaking_groups(
+    clipset: ClipSet, places: Mapping[str, str] | None = None
+) -> tuple[Finding, ...]:
+    """Report groups (people, films) whose clips are tested in more than one fold.
+
+    Args:
+        clipset: the clips.
+        places: clip id -> where it is listed (file and line), for the sentence.
+    """
+    folds: dict[str, dict[int, str]] = {}  # group -> fold -> its first clip
     for clip in clipset:
         if clip.group and clip.fold is not None:
-            folds.setdefault(clip.group, set()).add(clip.fold)
+            folds.setdefault(clip.group, {}).setdefault(clip.fold, clip.id)
     leaking = tuple(sorted(group for group, seen in folds.items() if len(seen) > 1))
     if not leaking:
         return ()
+    first = [
+        f"{clip} in fold {fold}" + (f" ({places[clip]})" if places and clip in places else "")
+        for fold, clip in list(folds[leaking[0]].items())[:2]
+    ]
     text = (
         f"data set {clipset.name}: {len(leaking)} group(s) are in more than one fold: "
-        f"{few(leaking)}; training and test would share them, results would be inflated"
+        f"{few(leaking)} (first: {' and '.join(first)}); training and test would share them, "
+        "results would be inflated"
     )
     return (Finding("group-across-folds", "error", text, leaking),)
 

@@ -77,7 +77,7 @@ def test_frames_are_counted_as_decoded(tmp_path):
     }
     short = next(f for f in report.findings if f.kind == "short-clip")
     assert short.items == ("sad__0", "sad__1")
-    assert "sad__0, 3" in short.message
+    assert f"{tmp_path}/sad/0.mp4, 3" in short.message
 
 
 def test_short_clip_of_images(dfew):
