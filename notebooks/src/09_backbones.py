@@ -471,7 +471,7 @@ plots_zoo.after_descent(ends, x, y)
 #
 # Two other networks and one other loss, on a few rendered clips. It shows that everything fits together, and
 # nothing about which is better: far too few people, far too few epochs. (If one does not move at all, that is a
-# finding about 25 epochs, not about the network.)
+# finding about so few epochs, not about the network.)
 
 # %%
 from ecstfl import plots_training
