@@ -198,21 +198,26 @@ def check(exercise: str) -> Iterator[None]:
             "stopped",
         ) from error
     except Exception as error:
-        raise ExerciseError(
-            f"Exercise {exercise}: your code stopped with {type(error).__name__}: "
-            f"{error or 'no message'}{_where(error)}",
-            "stopped",
-        ) from error
+        told = f"{type(error).__name__}: {error or 'no message'}"
+        place = _where(error)
+        if place:
+            sentence = f"your code stopped with {told} {place}"
+        elif "NoneType" in told:
+            sentence = "your code gave None back: does every way through it end in a return?"
+        else:
+            sentence = f"the check can do nothing with what your code gave back ({told})."
+        raise ExerciseError(f"Exercise {exercise}: {sentence}", "stopped") from error
     if noise.getvalue().strip():
         print(f"(Your code wrote to stderr: {noise.getvalue().strip().splitlines()[-1]})")
     print(f"Exercise {exercise}: right.")
 
 
 def _where(error: BaseException) -> str:
-    """Name the place in the student's own cell: the last frame outside any package."""
+    """Name the place in the student's own function; empty when it did not stop in one."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if "ipykernel" in frame.filename or frame.filename.startswith("<"):
-            return f" (line {frame.lineno} of the cell, in {frame.name}: {frame.line or '?'})"
+        own = "ipykernel" in frame.filename or frame.filename.startswith("<")
+        if own and not frame.name.startswith("<"):
+            return f"(line {frame.lineno} of the cell, in {frame.name}: {frame.line or '?'})"
     return ""
 
 

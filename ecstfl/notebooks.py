@@ -6,6 +6,7 @@
 ``notebooks/NN_name.ipynb``      complete, executed, with outputs and solutions
 ``notebooks/student/...``        stubs instead of solutions, expected outputs shown, no tests hidden
 ``notebooks/README.md``          the list of lessons
+``INSTRUCTOR.md``                its table of exercises and points, between two marks
 ``build/solutions/...``          complete, with the hidden tests (for instructors)
 ``build/course/...``             source tree of an nbgrader course
 ===============================  ==============================================================
@@ -66,6 +67,7 @@ PARTS: Final = (
     "wrong",
     "quiz",
 )
+INSTRUCTOR: Final = "INSTRUCTOR.md"
 _EXERCISE_PARTS: Final = ("task", "answer", "try", "check", "hidden", "wrong")
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
 _HIDDEN_BEGIN, _HIDDEN_END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
@@ -419,6 +421,8 @@ def _cell_texts(lesson: Lesson, variant: str, measured: dict[str, str]) -> list[
             text = stub(text, cell.exercise)
         elif cell.part in ("answer", "hidden") and variant != "course":
             text = without_markers(text)
+        if cell.kind == "code":  # a word to the linter is none to the reader
+            text = re.sub(r" *# noqa(: [A-Z0-9, ]+)?$", "", text, flags=re.MULTILINE)
         if k == last and k > 0 and links:
             text = f"{text}\n\n{links}"
         out.append((cell, text))
@@ -764,6 +768,8 @@ def refresh(root: Path, only: Sequence[str] = ()) -> list[str]:
         ):
             _write_if_new(target, dumps(book))
     _write_if_new(root / "notebooks" / "README.md", index_page(root))
+    if (root / INSTRUCTOR).is_file():
+        _write_if_new(root / INSTRUCTOR, instructor_page(root))
     return left
 
 
@@ -833,6 +839,39 @@ def index_page(root: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def points_table(root: Path) -> str:
+    """Return the table of exercises with their levels and points, and their sums."""
+    lines = ["| lesson | exercises | points | level |", "|---|---|---|---|"]
+    every = []
+    for path in sources(root):
+        lesson = read_lesson(path)
+        own = lesson.exercises
+        every += own
+        for e in own:
+            name = f"[{lesson.title}](notebooks/{lesson.name}.ipynb)" if e is own[0] else ""
+            lines.append(f"| {name} | {e.number} {e.title} | {e.points} | {_stars(e.level)} |")
+    levels = ", ".join(
+        f"{sum(e.level == level for e in every)} {_stars(level)}" for level in (1, 2, 3)
+    )
+    total = sum(e.points for e in every)
+    return "\n".join([*lines, f"| **in all** | **{len(every)}** | **{total}** | {levels} |"])
+
+
+def instructor_page(root: Path) -> str:
+    """Return INSTRUCTOR.md with its table of points made anew.
+
+    Raises:
+        UserError: the marks around the table are missing.
+    """
+    text = (root / INSTRUCTOR).read_text(encoding="utf-8")
+    begin, end = "<!-- points -->\n", "\n<!-- end of points -->"
+    head, found, rest = text.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not found or not closed:
+        raise UserError(f"{INSTRUCTOR}: the marks {begin.strip()} and {end.strip()} are missing")
+    return f"{head}{begin}{points_table(root)}{end}{tail}"
+
+
 def stale(root: Path) -> list[str]:
     """Return what is out of step with the sources, without executing anything."""
     out = []
@@ -862,6 +901,9 @@ def stale(root: Path) -> list[str]:
     page = root / "notebooks" / "README.md"
     if not out and (not page.is_file() or page.read_text(encoding="utf-8") != index_page(root)):
         out.append("notebooks/README.md: differs from the sources")
+    guide = root / INSTRUCTOR
+    if not out and guide.is_file() and guide.read_text(encoding="utf-8") != instructor_page(root):
+        out.append(f"{INSTRUCTOR}: its table of points differs from the sources")
     return out
 
 

@@ -75,13 +75,13 @@ def stamp(figure: Figure, *runs: Mapping[str, Any] | str, fresh: bool) -> Figure
     if isinstance(figure, StampedFigure):
         raise ValueError(f"expected a figure without a stamp, got one that says {figure.stamped}")
     label = label_of(*runs, fresh=fresh)
-    lines = label.replace(" · ", "\n") if len(label) > 14 * figure.get_figwidth() else label
+    lines = label.replace(" · ", "\n") if len(label) > 12 * figure.get_figwidth() else label
     if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
         title = figure.get_suptitle()
         if title:
             figure.suptitle(f"{title}\n{lines}")
         else:
-            figure.suptitle(lines, fontsize=8, color="0.25")
+            figure.suptitle(lines, fontsize=9, color="0.2")
     else:
         _below(figure, lines)
     figure.__class__ = StampedFigure
@@ -101,7 +101,7 @@ def _below(figure: Figure, text: str) -> None:
         if words is not None and words.get_transform() == figure.transSubfigure:
             words.set_y(words.get_position()[1] * keep + shift)
     figure.set_figheight(height + band)
-    figure.text(0.995, 0.01, text, ha="right", va="bottom", fontsize=8, color="0.25")
+    figure.text(0.99, 0.01, text, ha="right", va="bottom", fontsize=8, color="0.2")
 
 
 def run_id(name: str, **settings: Any) -> str:

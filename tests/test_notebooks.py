@@ -44,7 +44,7 @@ def run(space, *cells):
 
 
 def test_the_exercises_are_many_and_numbered_in_order():
-    assert len(EXERCISES) >= 10
+    assert len(EXERCISES) >= 25
     for lesson in LESSONS:
         numbers = [e.number for e in lesson.exercises]
         assert numbers == [f"{int(lesson.name[:2])}.{k + 1}" for k in range(len(numbers))]
@@ -191,6 +191,125 @@ def test_refresh_carries_text_over_and_leaves_changed_code_to_build(tmp_path):
     old, new = (notebooks.read_notebook(notebooks.complete_path(r, one)) for r in (ROOT, root))
     assert [c.get("outputs") for c in old.cells] == [c.get("outputs") for c in new.cells]
     assert any("More." in cell.source for cell in new.cells)
+
+
+# ---------------------------------------------------------------------------- instructor's kit
+
+
+GUIDE = (ROOT / notebooks.INSTRUCTOR).read_text(encoding="utf-8")
+
+
+def rows_under(heading):
+    """Return the rows of the first table under a heading, as lists of cells."""
+    part = GUIDE.split(f"\n{heading}", 1)[1].split("\n#", 1)[0]
+    lines = [line for line in part.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def numbers_in(text):
+    """Return the exercises that a text names, ranges spelled out: ``4.1 to 4.3``."""
+    named = re.findall(r"\b(\d+)\.(\d+)(?: to \d+\.(\d+))?", text)
+    return [f"{a}.{k}" for a, b, c in named for k in range(int(b), int(c or b) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("heading", "classes"), [("### One class", 1), ("### Two classes", 2), ("### Four classes", 4)]
+)
+def test_a_syllabus_fills_its_classes_and_names_what_exists(heading, classes):
+    rows = rows_under(heading)
+    assert all(len(row) == 4 for row in rows)
+    known = {e.number: lesson.name[:2] for lesson, e in EXERCISES}
+    spent = {}
+    for where, minutes, lesson, what in rows:
+        if where != "home":
+            spent[where] = spent.get(where, 0) + int(minutes)
+        assert lesson in {path.stem[:2] for path in SOURCES}
+        for number in numbers_in(what):
+            assert known.get(number) == lesson, number
+    assert spent == {str(k + 1): 90 for k in range(classes)}
+    order = [(row[0], int(row[2])) for row in rows]
+    assert order == sorted(order)  # in the order of the course
+    if classes == 4:
+        assert {row[2] for row in rows} == {path.stem[:2] for path in SOURCES}
+        named = numbers_in(" ".join(row[3] for row in rows))
+        assert len(named) == len(set(named)), "an exercise is done once"
+
+
+def test_common_errors_are_those_that_the_tests_reject():
+    known = [e.number for _, e in EXERCISES]
+    for where, *_ in rows_under("## Common errors"):
+        assert set(numbers_in(where)) <= set(known)
+        assert numbers_in(where)
+
+
+def test_points_add_up_everywhere():
+    rows = rows_under("## Points and rubric")
+    rows = rows[: next(k for k, row in enumerate(rows) if "in all" in row[0]) + 1]
+    total = sum(e.points for _, e in EXERCISES)
+    assert sum(int(row[2]) for row in rows[:-1]) == total
+    assert rows[-1][1:3] == [f"**{len(EXERCISES)}**", f"**{total}**"]
+    page = (ROOT / "notebooks" / "README.md").read_text()
+    assert sum(int(line.split("|")[-2]) for line in page.splitlines() if "ipynb" in line) == total
+    for level in (1, 2, 3):
+        assert sum(e.level == level for _, e in EXERCISES) >= 3
+    for lesson in LESSONS:
+        header = notebooks.read_notebook(notebooks.complete_path(ROOT, lesson.name)).cells[0].source
+        assert f"({sum(e.points for e in lesson.exercises)} points in all)" in header
+
+
+def test_a_guide_without_its_marks_is_told(tmp_path):
+    (tmp_path / notebooks.INSTRUCTOR).write_text("no table")
+    with pytest.raises(UserError, match=r"marks .* are missing"):
+        notebooks.instructor_page(tmp_path)
+
+
+# ---------------------------------------------------------------------------- stamps
+
+
+# Figures of lessons with trained models that show none: by the function that draws them.
+UNTRAINED: dict[str, tuple[str, ...]] = {}
+
+
+def figures_of(book):
+    """Return (source, text form) of each figure shown."""
+    return [
+        (cell.source, output.data.get("text/plain", ""))
+        for cell in book.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_every_figure_of_a_trained_model_is_stamped(lesson):
+    """A lesson that trains or shows landed runs imports the stamp; then each figure has one."""
+    text = "\n".join(cell.text for cell in lesson.cells if cell.kind == "code")
+    shown = figures_of(notebooks.read_notebook(notebooks.complete_path(ROOT, lesson.name)))
+    trains = re.search(r"\bimport (?:.*, )?stamp\b|\.backward\(\)|train_run|landed_", text)
+    for source, form in shown:
+        free = any(f"{name}(" in source for name in UNTRAINED.get(lesson.name[:2], ()))
+        if trains and not free:
+            assert re.match(r"<Figure, (FRESH|PRECOMPUTED): .* · .+>", form), source
+    for name in UNTRAINED.get(lesson.name[:2], ()):  # no exception outlives its figure
+        assert any(
+            f"{name}(" in source and form.startswith("<Figure size") for source, form in shown
+        )
+
+
+def test_precomputed_figures_show_runs_that_are_here():
+    """After another run has landed: build the lessons that show it again."""
+    landed = {path.parent.name for path in (ROOT / "results" / "landed").glob("*/runs/*/run.json")}
+    found = 0
+    for lesson in LESSONS:
+        for _, form in figures_of(
+            notebooks.read_notebook(notebooks.complete_path(ROOT, lesson.name))
+        ):
+            if form.startswith("<Figure, PRECOMPUTED"):
+                names = re.findall(r"[a-z0-9-]+-fold\d[a-z0-9-]*-[0-9a-f]{10}", form)
+                assert names, form
+                assert set(names) <= landed, lesson.name
+                found += 1
+    assert found
 
 
 # ---------------------------------------------------------------------------- links, badges
@@ -485,18 +604,42 @@ def test_every_claim_leads_to_code_a_test_and_its_lesson():
 
 
 def test_stale_links_are_found():
+    test = "test_loss.py::test_values_by_hand"
+    used = claims.sections_with(SOURCES[0].with_name("04_formula.py").read_text(), "ec_stfl_loss")
     links = (
-        claims.Link("a", "", "loss.no_such_loss", "test_loss.py::test_values_by_hand"),
-        claims.Link("b", "", "no_module.x", "test_loss.py::test_values_by_hand"),
+        claims.Link("a", "", "loss.no_such_loss", test),
+        claims.Link("b", "", "no_module.x", test),
         claims.Link("c", "", "loss.ec_stfl_loss", "test_loss.py::test_values"),
         claims.Link("d", "", "loss.ec_stfl_loss", "test_none.py::test_x"),
-        claims.Link("e", "", "loss.ec_stfl_loss", "test_loss.py::test_values_by_hand", "98"),
-        claims.Link("f", "", "loss.ECSTFLLoss", "test_loss.py::test_values_by_hand", "07"),
-        claims.Link("g", "", "loss.ec_stfl_loss", "test_loss.py::test_values_by_hand", "04"),
+        claims.Link("e", "", "loss.ec_stfl_loss", test, "98_none", "x"),
+        claims.Link("f", "", "loss.ECSTFLLoss", test, "07_table", "x"),
+        claims.Link("g", "", "loss.ec_stfl_loss", test, "04_formula", used[1]),
+        claims.Link("h", "", "loss.ec_stfl_loss", test, "04_formula", used[0]),
     )
-    assert [line[0] for line in claims.broken(ROOT, links)] == ["a", "b", "c", "d", "e", "f"]
+    assert [line[0] for line in claims.broken(ROOT, links)] == ["a", "b", "c", "d", "e", "f", "g"]
     with pytest.raises(ValueError, match="claim 99"):
         claims.find("claim 99")
+
+
+def test_only_what_a_student_sees_counts_as_use():
+    source = (
+        '# %% [markdown] part="header"\n# # 01 · Test\n#\n# `tim` here\n\n'
+        '# %% part="setup"\nfrom x import tim\n\n'
+        "# %% [markdown]\n# ## One\n#\n# tim without its marks\n#\n# ## Two\n\n"
+        "# %%\nfrom x import (\n    tim,\n)\n\n# %% [markdown]\n# ## Three\n\n"
+        '# %% exercise="1.1" part="answer"\ntim()\n\n# %% exercise="1.1" part="hidden"\ntim()\n\n'
+        "# %% [markdown]\n# ### Four\n#\n# Now `tim(x)`.\n#\n# ## Five\n\n# %%\nx.tim(1)\n"
+    )
+    assert claims.sections_with(source, "tim") == ["Four", "Five"]
+
+
+def test_every_step_of_the_claims_has_its_row():
+    text = " ".join(link.where for link in claims.LINKS)
+    steps = ["1 (1)", "1 (2)", "1 (3)", "1 (5)", "2 (2-1)", "2 (2-2)", "2 (2-3)", "2 (2-4)"]
+    steps += ["3 (3-1)", "3 (3-2)", "3 (3-3)", "4", "5"]
+    for step in steps:
+        assert f"claim {step}" in text, step
+    assert all(link.lesson for link in claims.LINKS)
 
 
 # ---------------------------------------------------------------------------- builder, bad input
@@ -615,6 +758,16 @@ def test_check_tells_each_kind_of_failure_in_a_sentence(capsys):
     error = fail(crash)
     assert error.kind == "stopped"
     assert "ZeroDivisionError: division by zero" in str(error)
+    error = fail(lambda: abs(None - 1))
+    assert error.kind == "stopped"
+    assert str(error).endswith("gave None back: does every way through it end in a return?")
+    error = fail(lambda: abs("1" - 1))
+    assert "can do nothing with what your code gave back (TypeError: unsupported" in str(error)
+    space = {}
+    exec(compile("def answer():\n    return None + 1", "<cell>", "exec"), space)
+    error = fail(space["answer"])
+    assert "your code stopped with TypeError: unsupported" in str(error)
+    assert "(line 2 of the cell, in answer:" in str(error)
     error = fail(lambda: undefined_name)  # noqa: F821
     assert "Run the cells above first" in str(error)
     assert error._render_traceback_() == [str(error)]

@@ -1,7 +1,12 @@
-"""The course under real nbgrader: a perfect, a half and a tampered submission, and a CSV."""
+"""The course under real nbgrader: releases, four submissions and the CSV of their points.
+
+Autograding runs a whole notebook for each submission, so by default it is done for the shortest
+lesson; ``ECSTFL_COURSE=all`` does it for every lesson (a quarter of an hour on two cores).
+"""
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +19,22 @@ pytest.importorskip("nbgrader", reason="nbgrader is an instructor's extra")
 from ecstfl import notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
-NAME = "00_start"
+LESSONS = [notebooks.read_lesson(path) for path in notebooks.sources(ROOT)]
+GRADED = LESSONS if os.environ.get("ECSTFL_COURSE") == "all" else LESSONS[:1]
+
+NOISE = """
+
+import functools, sys, warnings
+
+def noisy(function):
+    @functools.wraps(function)
+    def called(*arguments, **named):
+        warnings.warn("this is old")
+        print("grumble", file=sys.stderr)
+        return function(*arguments, **named)
+    return called
+
+"""
 
 
 def nbgrader(course, *arguments):
@@ -35,45 +55,98 @@ def nbgrader(course, *arguments):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def submit(course, student, change):
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """The folder of a course."""
+    return tmp_path_factory.mktemp("course")
+
+
+@pytest.fixture(scope="module")
+def release(course):
+    """Return a function: lesson -> its released notebook, made by nbgrader once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            notebooks.course(ROOT, course, [name[:2]])
+            nbgrader(course, "generate_assignment", name, "--create")
+            made[name] = course / "release" / name
+        return made[name]
+
+    return get
+
+
+def submit(release, course, student, name, change):
     """Write a student's submission: the released notebook with changed cells."""
-    book = notebooks.read_notebook(course / "release" / NAME / f"{NAME}.ipynb")
+    book = notebooks.read_notebook(release(name) / f"{name}.ipynb")
     for cell in book.cells:
         if "nbgrader" in cell.metadata:
             cell.source = change(cell.metadata.nbgrader.grade_id, cell.source)
-    target = course / "submitted" / student / NAME / f"{NAME}.ipynb"
+    target = course / "submitted" / student / name / f"{name}.ipynb"
     target.parent.mkdir(parents=True)
     target.write_text(notebooks.dumps(book), encoding="utf-8")
 
 
+def answer_id(exercise):
+    return f"ex-{exercise.number.replace('.', '-')}-answer"
+
+
+def noisy(text):
+    """Let every function of an answer warn and write to stderr, and be right all the same."""
+    names = re.findall(r"^def (\w+)\(", text, re.MULTILINE)
+    return text + NOISE + "".join(f"{name} = noisy({name})\n" for name in names)
+
+
 @pytest.mark.slow
-def test_three_submissions_get_the_points_they_deserve(tmp_path):
-    notebooks.course(ROOT, tmp_path, ["00"])
-    nbgrader(tmp_path, "generate_assignment", NAME, "--create")
-    release = tmp_path / "release" / NAME
-    assert [p.name for p in release.iterdir()] == [f"{NAME}.ipynb"]
-    raw = (release / f"{NAME}.ipynb").read_text(encoding="utf-8")
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_nothing_leaks_through_the_release(lesson, release):
+    folder = release(lesson.name)
+    assert [p.name for p in folder.iterdir()] == [f"{lesson.name}.ipynb"]
+    raw = (folder / f"{lesson.name}.ipynb").read_text(encoding="utf-8")
     assert "HIDDEN TESTS" not in raw
     assert "SOLUTION" not in raw
-
-    lesson = notebooks.read_lesson(notebooks.sources(ROOT, ["00"])[0])
+    book = notebooks.read_notebook(folder / f"{lesson.name}.ipynb")
+    shown = {c.metadata.nbgrader.grade_id: c for c in book.cells if "nbgrader" in c.metadata}
     for exercise in lesson.exercises:
+        released = shown[answer_id(exercise)].source
+        assert "raise NotImplementedError" in released
         for line in notebooks.solution_lines(exercise.answer.text):
-            assert line not in raw
-    solved = {
-        f"ex-{e.number.replace('.', '-')}-answer": notebooks.without_markers(e.answer.text)
-        for e in lesson.exercises
-    }
-    first = f"ex-{lesson.exercises[0].number.replace('.', '-')}-answer"
-    submit(tmp_path, "perfect", lambda cell, text: solved.get(cell, text))
-    submit(tmp_path, "half", lambda cell, text: solved[cell] if cell == first else text)
-    submit(tmp_path, "tampered", lambda cell, text: text if "answer" in cell else "print('right')")
-    nbgrader(tmp_path, "autograde", NAME)
-    nbgrader(tmp_path, "export")
+            assert line not in released.splitlines() or len(line) < 12
+        for hidden in exercise.hidden:
+            for line in notebooks.without_markers(hidden.text).splitlines():
+                assert "assert" not in line or line.strip() not in raw
+    points = sum(c.metadata.nbgrader.get("points", 0) for c in shown.values())
+    assert points == sum(e.points for e in lesson.exercises)
 
-    with (tmp_path / "grades.csv").open(newline="") as lines:
-        rows = {row["student_id"]: row for row in csv.DictReader(lines)}
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", GRADED, ids=lambda lesson: lesson.name)
+def test_submissions_get_the_points_they_deserve(lesson, release, course):
+    """Perfect, half, tampered with the tests, and right but noisy on stderr."""
+    solved = {answer_id(e): notebooks.without_markers(e.answer.text) for e in lesson.exercises}
+    half = lesson.exercises[: max(1, len(lesson.exercises) // 2)]
+    kept = {answer_id(e) for e in half}
+
+    def tampered(cell, text):
+        return text if "answer" in cell else "print('right')"
+
+    for student, change in (
+        ("perfect", lambda cell, text: solved.get(cell, text)),
+        ("half", lambda cell, text: solved[cell] if cell in kept else text),
+        ("tampered", tampered),
+        ("noisy", lambda cell, text: noisy(solved[cell]) if cell in solved else text),
+    ):
+        submit(release, course, student, lesson.name, change)
+    nbgrader(course, "autograde", lesson.name)
+    nbgrader(course, "export")
+
+    with (course / "grades.csv").open(newline="") as lines:
+        found = [row for row in csv.DictReader(lines) if row["assignment"] == lesson.name]
     total = sum(e.points for e in lesson.exercises)
-    assert {float(row["max_score"]) for row in rows.values()} == {total}
-    scores = {student: float(row["score"]) for student, row in rows.items()}
-    assert scores == {"perfect": total, "half": lesson.exercises[0].points, "tampered": 0}
+    assert {float(row["max_score"]) for row in found} == {total}
+    assert {row["student_id"]: float(row["score"]) for row in found} == {
+        "perfect": total,
+        "half": sum(e.points for e in half),
+        "tampered": 0,
+        "noisy": total,
+    }

@@ -85,6 +85,32 @@ def test_mistakes_are_met_with_a_sentence(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_lesson_without_its_data_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECSTFL_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=r"stops with UserError: no embedded data in .* name the"):
+        notebooks.execute(complete("03_frames"), tmp_path, profile="smoke")
+
+
+@pytest.mark.slow
+def test_a_lesson_run_out_of_order_says_what_to_run(tmp_path):
+    """After the first two cells, a cell from the middle: a hint below the student's own line."""
+    book = complete("04_formula")
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    use = next(c for c in code if "ec_stfl_loss(features" in c.source)
+    graded = next(c for c in code if c.source.startswith('with check("4.3")'))
+    cells = [*code[:2], mistaken(use.source), mistaken(graded.source)]
+    trial_book = trial("pass")
+    trial_book.cells = cells
+    done = notebooks.execute(trial_book, tmp_path, profile="smoke").notebook
+    lines = told(done.cells[2])
+    assert "NameError" in "".join(lines)
+    assert "Run All Above" in lines[-1]
+    assert not any("site-packages" in line or "ecstfl/" in line for line in lines)
+    (line,) = told(done.cells[3])
+    assert "Run the cells above first, your answer too" in line
+
+
+@pytest.mark.slow
 def test_sliders_redraw_and_quizzes_answer(tmp_path):
     book = trial(
         "from ecstfl import lessons, plots\nsettings = lessons.start('99')",
