@@ -40,6 +40,12 @@ TEMPLATE_112: Final = np.array(
 )
 """(5, 2) float64, pixels of a 112 x 112 crop (ArcFace, Deng et al. 2019)."""
 
+MIN_SPREAD: Final = 1.0
+"""Pixels that the fitted points extend at least; less is no face but an unset value."""
+
+MAX_COORDINATE: Final = 1e6
+"""Pixels; larger coordinates are no place in a frame."""
+
 RIGID_68: Final = (*range(27, 36), 36, 39, 42, 45)
 """Of the 68 points, those that the mouth and the lids do not move: nose and eye corners."""
 
@@ -168,6 +174,23 @@ def _rigid68(landmarks: np.ndarray, goal: np.ndarray) -> np.ndarray:
     near = similarity(points5(landmarks), goal)
     there = transform_points(landmarks[:, RIGID_68], near)
     return similarity(landmarks[:, RIGID_68], there.mean(0))
+
+
+def usable(landmarks: np.ndarray, alignment: str = "points5") -> bool:
+    """Whether a similarity can be fitted to the landmarks of one frame.
+
+    Programs write zeros or NaN where they found no face, and a fit to points that coincide
+    cannot be inverted.
+
+    Args:
+        landmarks: (5, 2) or (68, 2) pixels.
+        alignment: which of them are fitted, see :data:`ALIGNMENTS`.
+    """
+    if not np.isfinite(landmarks).all() or np.abs(landmarks).max() > MAX_COORDINATE:
+        return False
+    five = points5(landmarks)
+    spread = np.ptp(five[:2] if alignment == "eyes" else five, axis=0).max()
+    return bool(spread >= MIN_SPREAD)
 
 
 def fit_matrix(height: int, width: int, size: int) -> np.ndarray:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ecstfl.preprocess import Prepared
 
 _BOX, _CROP, _POINT = (255, 196, 0), (0, 224, 255), (255, 64, 64)
-_PAPER, _INK, _GREY = (255, 255, 255), (20, 20, 20), (110, 110, 110)
+_ANY_SCRIPT = int(cv2.__version__.split(".")[0]) >= 5  # its built-in font is a TrueType one
+_PAPER, _INK = (255, 255, 255), (20, 20, 20)
 
 
 def contact_sheet(
@@ -60,8 +61,12 @@ def contact_sheet(
             left = wide + 6 + k * (cell + 2)
             row[:, left : left + cell] = crop
         rows += [_text_row(_name(clip.id), width, 18, 0.42), row]
-    for item in prepared.report["dropped"][:max_dropped]:
+    dropped = prepared.report["dropped"]
+    for item in dropped[:max_dropped]:
         text = f"left out: {_name(item['id'])}: {item['reason']}"
+        rows.append(_text_row(text, width, 18, 0.42))
+    if len(dropped) > max_dropped:
+        text = f"and {len(dropped) - max_dropped} more left out: see the report"
         rows.append(_text_row(text, width, 18, 0.42))
     return np.concatenate(rows, 0)
 
@@ -101,7 +106,7 @@ def _annotate(
         a, b = np.int32(np.rint((box.reshape(2, 2) + 0.5) * zoom - 0.5)).tolist()
         cv2.rectangle(image, a, b, _BOX, 1)
         for point in np.int32(np.rint((points + 0.5) * zoom - 0.5)).tolist():
-            cv2.circle(image, point, 1, _POINT, -1)
+            cv2.circle(image, point, 2, _POINT, -1, cv2.LINE_AA)
     return image
 
 
@@ -129,8 +134,9 @@ def _text_row(text: str, width: int, height: int, scale: float) -> np.ndarray:
 
 
 def _name(text: str) -> str:
-    """What the built-in font can draw: other letters become '?'."""
-    return text.encode("ascii", "replace").decode()
+    """What the built-in font can draw: before OpenCV 5, other letters than ASCII become '?'."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return plain if _ANY_SCRIPT else plain.encode("ascii", "replace").decode()
 
 
 def histogram_lines(edges: Sequence[float], counts: Sequence[int], width: int = 40) -> list[str]:

@@ -421,7 +421,8 @@ class LandmarkTrack:
     """Landmarks made beforehand, handed out frame by frame in order.
 
     Args:
-        landmarks: (n, 5, 2) or (n, 68, 2) pixels; a frame with any non-finite value has no face.
+        landmarks: (n, 5, 2) or (n, 68, 2) pixels; a frame with a value that is not finite, or
+            whose points all coincide, has no face.
         boxes: (n, 4) x1 y1 x2 y2; by default the landmarks' own extent.
         name: ``landmarks`` or ``ground_truth``.
 
@@ -459,11 +460,16 @@ class LandmarkTrack:
         points = self.landmarks[self._next]
         box = None if self.boxes is None else self.boxes[self._next]
         self._next += 1
-        if not np.isfinite(points).all():
+        if not align.usable(points):
             return []
         if box is None:
             box = np.concatenate([points.min(0), points.max(0)])
         return [Detection(np.asarray(box, np.float32), 1.0, points, self.scheme, self.name)]
+
+    @property
+    def left(self) -> int:
+        """Frames not asked for yet: more than 0 after the last frame means another video."""
+        return len(self.landmarks) - self._next
 
     def rewind(self) -> None:
         """Start again at the first frame."""

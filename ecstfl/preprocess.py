@@ -267,7 +267,7 @@ def preprocess_clip(
             if number >= config.max_frames:
                 raise UserError(
                     f"{source if from_file else 'the clip'} has more than {config.max_frames} "
-                    "frames: cut it into clips, or raise max_frames"
+                    "frames: cut it into clips, or raise max_frames (--max-frames)"
                 )
             if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
                 raise UserError(
@@ -286,7 +286,13 @@ def preprocess_clip(
     n_source = n_bytes = 0
     for number, frame, face in faces.track(frames(), backend, config.follow):
         n_source = number + 1
-        if face is None or face.landmarks is None or not np.isfinite(face.landmarks).all():
+        if face is None or face.landmarks is None:
+            continue
+        if config.alignment == "rigid68" and len(face.landmarks) != 68:
+            raise UserError(
+                f"alignment rigid68 needs 68 landmarks, {backend.name} gives {len(face.landmarks)}"
+            )
+        if not align.usable(face.landmarks, config.alignment):
             continue
         kept.append(number)
         found.append(face)
@@ -295,6 +301,10 @@ def preprocess_clip(
             n_bytes += frame.nbytes
             if from_file and n_bytes > HOLD_BYTES:
                 held = None  # too long to keep: read a second time below
+    if from_file and getattr(backend, "left", 0):
+        problems.append(
+            f"the landmark file covers {n_source + backend.left} frames, the video has {n_source}"
+        )
     size = config.size
     if not kept:
         none = np.zeros((0, size, size, 3), np.uint8)
@@ -384,7 +394,7 @@ def preprocess(
     shape = (config.frames, config.size, config.size, 3)
     cache = ClipCache(cache_dir / config.key, shape, config.options | {"ecstfl": __version__})
     failures: dict[str, str] = {}
-    keys = _content_keys(clipset, config, cache_dir, failures)
+    keys = _content_keys(clipset, config, cache_dir, failures, progress)
 
     todo = {keys[c.id]: c for c in clipset if c.id in keys and keys[c.id] not in cache.entries}
     from_cache = sum(c.id in keys for c in clipset) - sum(keys.get(c.id) in todo for c in clipset)
@@ -406,7 +416,11 @@ def preprocess(
 
 
 def _content_keys(
-    clipset: ClipSet, config: PreprocessConfig, cache_dir: Path, failures: dict[str, str]
+    clipset: ClipSet,
+    config: PreprocessConfig,
+    cache_dir: Path,
+    failures: dict[str, str],
+    progress: bool,
 ) -> dict[str, str]:
     """Clip id -> key of its content; what cannot be read goes to ``failures`` (id -> why)."""
     memo = HashMemo(cache_dir / "hashes.json")
@@ -431,7 +445,10 @@ def _content_keys(
             return clip.id, "", str(error)
 
     with ThreadPoolExecutor(4) as pool:  # hashing releases the interpreter lock
-        answers = list(pool.map(key, clipset.clips))
+        bar = {"total": len(clipset), "desc": "checksums", "unit": "clip"}
+        stream = pool.map(key, clipset.clips)
+        # shown only when it takes long: DFEW's 15 GB the first time, not what is remembered
+        answers = list(tqdm(stream, **bar, disable=not progress, leave=False, delay=2))
     failures |= {clip_id: why for clip_id, _, why in answers if why}
     memo.save()
     return {clip_id: digest for clip_id, digest, why in answers if not why}
@@ -681,6 +698,26 @@ def add_preprocess_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="leave out clips with a face in fewer of their frames (%(default)s)",
     )
+    add(
+        "--threshold",
+        type=float,
+        default=base.threshold,
+        metavar="SCORE",
+        help="least confidence of RetinaFace, 0 to 1 (%(default)s)",
+    )
+    add(
+        "--search-every-frame",
+        dest="follow",
+        action="store_false",
+        help="search every frame whole instead of about the last face first; half as fast",
+    )
+    add(
+        "--max-frames",
+        type=int,
+        default=base.max_frames,
+        metavar="N",
+        help="refuse longer videos (%(default)s)",
+    )
     add("--workers", type=int, metavar="N", help="processes (default: one a core)")
     add("--quiet", action="store_true", help="no progress bar")
 
@@ -790,6 +827,6 @@ def render_report(report: dict[str, Any]) -> str:
             lines += ["", f"{title} ({len(items)}):"]
             lines += [f"  {item[name]}: {item['reason']}" for item in items]
     if report["warnings"]:
-        lines += ["", f"damaged but usable ({len(report['warnings'])}):"]
+        lines += ["", f"remarks ({len(report['warnings'])}):"]
         lines += [f"  {w['id']}: {'; '.join(w['problems'])}" for w in report["warnings"]]
     return "\n".join(lines)

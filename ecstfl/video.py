@@ -220,6 +220,8 @@ def _read_file(path: Path, notes: list[str]) -> Iterator[np.ndarray]:
     if container.streams.video[0].codec_context is None:
         container.close()
         raise UserError(f"cannot read {path}: there is no decoder for its video stream")
+    if container.format.name.endswith("_pipe") and path.suffix.lower() not in IMAGE_SUFFIXES:
+        notes.append("a still picture by its content, whatever its name says")
     return _decode(container, path, notes)
 
 

@@ -250,3 +250,19 @@ def test_warp_shrunk_shows_the_same_as_warp(scale):
     away = turn.copy()
     away[:, 2] += 10_000
     assert (align.warp_shrunk(image, away, 64) == 0).all()
+
+
+def test_usable_landmarks():
+    face = align.template(60) + 30
+    assert align.usable(face)
+    assert align.usable(np.repeat(face[:1], 68, 0) + np.arange(136).reshape(68, 2))
+    for broken in (np.zeros((5, 2)), np.full((68, 2), 7.0), face * 1e-3, face * 1e6):
+        assert not align.usable(broken)
+    for value in (np.nan, np.inf, -np.inf):
+        broken = face.copy()
+        broken[4, 1] = value
+        assert not align.usable(broken)
+    profile = face.copy()
+    profile[1] = profile[0] + 0.3  # both eyes in one place: the fit to all five still holds
+    assert align.usable(profile, "points5")
+    assert not align.usable(profile, "eyes")

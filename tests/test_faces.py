@@ -4,6 +4,7 @@ import hashlib
 import sys
 import types
 import urllib.error
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -304,6 +305,63 @@ def test_views_do_not_enlarge_much_and_have_sides_the_network_likes(size):
         assert align.scale_of(view.matrix) <= 160 / 112 / 1.3 * 112 / size * 1.01
 
 
+def two_people(n=18):
+    """A portrait on the left all along but for the end; a larger, mirrored one comes late."""
+    head = astronaut()[20:220, 110:310]
+    small = cv2.resize(head, (130, 130), interpolation=cv2.INTER_AREA)
+    large = cv2.resize(head, (210, 210), interpolation=cv2.INTER_AREA)[:, ::-1]
+    ground = np.full((240, 420, 3), 128, np.uint8)
+    for k in range(n):
+        frame = ground.copy()
+        if k < 13:
+            frame[50 + k : 180 + k, 10 + k : 140 + k] = small
+        if k >= 6:
+            frame[15:225, 205 - k % 3 : 415 - k % 3] = large
+        yield frame
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_two_people_in_pictures(retinaface, follow):
+    found = [d for _, _, d in faces.track(two_people(), retinaface, follow)]
+    assert all(d is not None for d in found)
+    sides = ["left" if d.bbox[[0, 2]].mean() < 180 else "right" for d in found]
+    assert sides == ["left"] * 13 + ["right"] * 5  # no jump to the larger one before
+    assert found[13].area > found[12].area
+
+
+@given(
+    angle=st.floats(-25, 25),
+    scale=st.floats(0.6, 1.25),
+    x=st.floats(-60, 60),
+    y=st.floats(-60, 60),
+)
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_any_similarity_moves_the_landmarks_and_not_the_crop(angle, scale, x, y):
+    backend = _shared()
+    image = astronaut()
+    move = cv2.getRotationMatrix2D((225, 130), angle, scale)
+    move[:, 2] += [256 - 225 + x, 256 - 130 + y]
+    moved = cv2.warpAffine(image, move, (512, 512), flags=cv2.INTER_AREA)
+    ((_, _, before),) = faces.track([image], backend)
+    ((_, _, after),) = faces.track([moved], backend)
+    expected = align.transform_points(before.points5.astype(float), move)
+    eyes = np.linalg.norm(expected[1] - expected[0])
+    assert np.linalg.norm(after.points5 - expected, axis=1).mean() < 0.12 * eyes
+    goal = align.template(64)
+    crops = []
+    for picture, face in ((image, before), (moved, after)):
+        matrix = align.similarity(face.points5, goal)
+        crop = align.warp(picture, matrix, 64, align.supersampling(matrix[None]))
+        crops.append(cv2.GaussianBlur(crop, (0, 0), 2).astype(float))
+    assert np.abs(crops[0] - crops[1]).mean() < 15  # grey levels
+    assert np.corrcoef(crops[0].reshape(-1), crops[1].reshape(-1))[0, 1] > 0.9
+
+
+@lru_cache(maxsize=1)
+def _shared():
+    return faces.RetinaFace()
+
+
 # --- landmarks known beforehand -----------------------------------------------------------------
 
 
@@ -318,9 +376,11 @@ def test_landmark_track_hands_out_frames_in_order():
     assert found[0][0].scheme == "ibug68"
     assert found[0][0].backend == "ground_truth"
     assert found[0][0].points5.shape == (5, 2)
+    assert track.left == 0
     with pytest.raises(UserError, match="covers 4 frames, the video has more"):
         track.detect(frames(1)[0])
     track.rewind()
+    assert track.left == 4
     assert len(track.detect(frames(1)[0])) == 1
     with pytest.raises(UserError, match=r"\(4, 7, 2\)"):
         faces.LandmarkTrack(np.zeros((4, 7, 2)))
@@ -406,6 +466,40 @@ def test_face_alignment_plumbing_with_random_weights(tmp_path, monkeypatch, reti
     np.testing.assert_allclose(found.bbox, same.bbox)
     assert backend.detect(np.zeros((120, 120, 3), np.uint8)) == []
     assert backend.detect(np.zeros((3, 3, 3), np.uint8)) == []
+
+
+def random_s3fd(folder, monkeypatch):
+    """An S3FD whose weights see a face only in the one place of its coarsest level."""
+    torch = pytest.importorskip("torch")
+    net = pytest.importorskip("face_alignment.detection.sfd.net_s3fd").s3fd()
+    with torch.no_grad():
+        for key, values in net.named_parameters():
+            values.zero_()
+            if key.endswith("mbox_conf.bias"):
+                values[-1] = 9.0 if key.startswith("conv7_2") else -9.0
+    part = folder / "hub" / "checkpoints" / "part"
+    torch.save(net.state_dict(), part)
+    digest = hashlib.sha256(part.read_bytes()).hexdigest()
+    part.rename(part.with_name(f"s3fd-{digest[:10]}.pth"))
+    url = f"https://example.invalid/s3fd-{digest[:10]}.pth"
+    monkeypatch.setattr(faces, "SFD_URL", url)
+    module = pytest.importorskip("face_alignment.detection.sfd.sfd_detector")
+    monkeypatch.setitem(module.models_urls, "s3fd", url)
+
+
+@pytest.mark.slow
+def test_face_alignment_with_its_own_detector(tmp_path, monkeypatch):
+    """The plumbing of that package's own pipeline: which face it finds is made up here."""
+    random_fan(tmp_path, monkeypatch)
+    random_s3fd(tmp_path, monkeypatch)
+    backend = faces.FaceAlignment68(boxes=None)
+    assert (backend.name, backend.scheme) == ("face_alignment_sfd", "ibug68")
+    (found,) = backend.detect(np.full((128, 128, 3), 90, np.uint8))
+    assert found.landmarks.shape == (68, 2)
+    assert found.backend == "face_alignment_sfd"
+    # one anchor of 512 pixels about the middle of the only cell of stride 128
+    np.testing.assert_allclose(found.bbox, [-192, -192, 320, 320], atol=1e-3)
+    assert found.score == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.slow

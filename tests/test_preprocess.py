@@ -1,6 +1,7 @@
 """From videos to a set of prepared clips: cache, resumption, reports, bad input."""
 
 import argparse
+import itertools
 import json
 import os
 import signal
@@ -8,13 +9,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from media import astronaut, numbered, portrait_clip, spoil, write_sound, write_video
+from media import astronaut, numbered, portrait_clip, real, spoil, write_sound, write_video
 
 from ecstfl import align, faces, preprocess, temporal, workers
 from ecstfl.cliparray import open_clip_array
@@ -298,6 +300,56 @@ def test_landmark_files_are_part_of_the_content(clips, tmp_path):
     assert not np.array_equal(second.clips, first.clips)
 
 
+def test_landmarks_that_no_crop_can_be_fitted_to_are_frames_without_a_face(clips, tmp_path):
+    """Programs write zeros where they found nothing: no crash, not even in the contact sheet."""
+    from ecstfl.contactsheet import contact_sheet
+
+    good = np.repeat(align.template(120)[None], 6, 0)
+    broken = good.copy()
+    broken[0] = 0
+    broken[1, 2] = np.inf
+    broken[2] = 1e30
+    for name, marks in (("face0", broken), ("all", np.zeros((6, 5, 2)))):
+        np.save(tmp_path / f"{name}.npy", marks)
+    config = replace(SMALL, backend="landmarks", landmarks=str(tmp_path))
+    source = clips / "face0.mp4"
+    data = ClipSet("marks", (Clip("face0", source), Clip("all", source)))
+    prepared = preprocess.preprocess(data, config, tmp_path / "c", 0, progress=False)
+    np.testing.assert_array_equal(prepared.tracks(0)[0], [3, 4, 5])
+    assert prepared.report["dropped"][0]["reason"] == "no face in 6 frames"
+    assert contact_sheet(prepared).shape[2] == 3
+
+
+def test_landmarks_of_a_longer_video_are_remarked(clips, tmp_path):
+    np.save(tmp_path / "face0.npy", np.repeat(align.template(120)[None], 40, 0))
+    config = replace(SMALL, backend="landmarks", landmarks=str(tmp_path))
+    data = clipset(clips, ("face0",))
+    report = preprocess.preprocess(data, config, tmp_path / "c", 0, progress=False).report
+    (remark,) = report["warnings"]
+    assert remark["problems"] == ["the landmark file covers 40 frames, the video has 6"]
+    assert "remarks (1):" in preprocess.render_report(report)
+
+
+def test_five_points_are_too_few_for_rigid68(clips):
+    config = replace(SMALL, alignment="rigid68", backend="landmarks", landmarks="marks")
+    backend = faces.LandmarkTrack(np.repeat(align.template(120)[None], 6, 0))
+    with pytest.raises(UserError, match="rigid68 needs 68 landmarks, landmarks gives 5"):
+        preprocess.preprocess_clip(clips / "face0.mp4", config, backend)
+
+
+def test_two_runs_at_once_share_the_work(clips, tmp_path):
+    data = clipset(clips)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            pool.submit(preprocess.preprocess, data, SMALL, tmp_path, n_workers, False)
+            for n_workers in (0, 1)
+        ]
+        first, second = (run.result() for run in runs)
+    np.testing.assert_array_equal(first.clips, second.clips)
+    keys = [entry["key"] for entry in entries(tmp_path)]
+    assert len(keys) == len(set(keys)) == 5
+
+
 # --- the cache is never half-written ------------------------------------------------------------
 
 
@@ -525,6 +577,38 @@ def test_command_over_a_manifest_and_a_file(clips, tmp_path):
     np.testing.assert_array_equal(open_clip_array(one).clips[0], array.clips[0])
 
 
+def test_every_option_that_decides_pixels_can_be_given_on_the_command_line():
+    parser = argparse.ArgumentParser()
+    preprocess.add_preprocess_arguments(parser)
+    args = vars(parser.parse_args(["x.mp4", "--out", "out"]))
+    base = asdict(PreprocessConfig())
+    assert {name: args[name] for name in base} == base
+    changed = ["--threshold", "0.9", "--search-every-frame", "--max-frames", "9"]
+    args = vars(parser.parse_args(["x.mp4", "--out", "out", *changed]))
+    assert (args["threshold"], args["follow"], args["max_frames"]) == (0.9, False, 9)
+
+
+def test_contact_sheet_names_clips_in_any_script_and_counts_the_rest(clips, tmp_path):
+    from ecstfl import contactsheet
+
+    data = ClipSet(
+        "множество",
+        (
+            Clip("脸", clips / "face0.mp4"),
+            *(Clip(f"{k}", tmp_path / f"{k}.mp4") for k in range(10)),
+        ),
+    )
+    prepared = preprocess.preprocess(data, SMALL, tmp_path / "c", 0, progress=False)
+    few = contactsheet.contact_sheet(prepared, max_dropped=8)
+    assert few.shape[0] == 26 + 18 + 112 + 18 * 9  # title, name, row, eight left out, "2 more"
+    assert contactsheet.contact_sheet(prepared, max_dropped=10).shape[0] == few.shape[0] + 18
+    assert contactsheet._name("a\nb\udcff") == "a?b?"
+    drawn = contactsheet._text_row("脸", 200, 20, 0.5)
+    if int(cv2.__version__.split(".")[0]) >= 5:
+        assert not np.array_equal(drawn, contactsheet._text_row("?", 200, 20, 0.5))
+    assert (drawn < 128).any()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -558,7 +642,7 @@ def test_inputs_that_are_not_there(tmp_path):
 # --- fuzz ---------------------------------------------------------------------------------------
 
 
-def fuzz(tmp_path, count):
+def fuzz(tmp_path, count, real_files=()):
     rng = np.random.default_rng(count)
     clip = cv2.resize(astronaut()[60:190, 160:290], (96, 96), interpolation=cv2.INTER_AREA)
     clip = np.stack([np.roll(clip, k, 1) for k in range(5)])
@@ -573,6 +657,7 @@ def fuzz(tmp_path, count):
     ):
         path = write_video(tmp_path / name, clip, codec, pix_fmt=pix_fmt)
         originals.append((path.suffix, path.read_bytes()))
+    originals += [(path.suffix, path.read_bytes()) for path in real_files]
     folder = tmp_path / "fuzzed"
     folder.mkdir()
     members = []
@@ -610,3 +695,24 @@ def test_fuzzed_files_end_in_a_clip_or_a_reason(tmp_path):
 @pytest.mark.slow
 def test_600_fuzzed_files_end_in_a_clip_or_a_reason(tmp_path):
     fuzz(tmp_path, 600)
+
+
+@pytest.mark.slow
+def test_500_damaged_copies_of_real_videos_end_in_a_clip_or_a_reason(tmp_path):
+    names = ("carphone", "distorted", "no_face", "single_face", "face_noface")
+    originals = [cut(real(name), tmp_path / f"{name}{real(name).suffix}") for name in names]
+    fuzz(tmp_path, 500, originals)
+
+
+def cut(source, path, packets=12):
+    """The first packets of a real file as they are: the same container, codec and encoder."""
+    import av
+
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        for packet in itertools.islice(old.demux(stream), packets):
+            if packet.dts is not None:
+                packet.stream = copy
+                new.mux(packet)
+    return path

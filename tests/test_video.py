@@ -178,6 +178,16 @@ def test_bad_files_are_named_with_a_reason(tmp_path, kind, capfd):
     assert capfd.readouterr().err == ""  # libraries do not print over the report
 
 
+def test_a_picture_with_the_name_of_a_video_is_remarked(tmp_path):
+    for name, remarks in (("a.mp4", 1), ("a.jpg", 0)):
+        path = tmp_path / name
+        path.write_bytes(cv2.imencode(".jpg", numbered(1)[0])[1].tobytes())
+        problems = []
+        assert len(list(video.read_frames(path, problems))) == 1
+        assert len(problems) == remarks
+        assert all("still picture" in problem for problem in problems)
+
+
 def test_a_playlist_opens_nothing_else(tmp_path):
     secret = write_video(tmp_path / "secret.mp4", numbered(3))
     lure = tmp_path / "lure.mp4"
