@@ -61,6 +61,25 @@ def landed_pairs(
     return pairs
 
 
+def find_landed(name: str) -> Precomputed:
+    """Read the landed run of this name, whatever folder it lies in.
+
+    Args:
+        name: as in ``run.json``; a shipped model names its run in its notes.
+
+    Raises:
+        UserError: there is none, or a file is missing or was changed.
+    """
+    root = landed().parent
+    for path in sorted(root.glob("*/runs/*/run.json")):
+        if path.parent.name == name:
+            return load_precomputed(path.parent)
+    raise UserError(
+        f"no landed run is named {name!r} (looked below {root}): take model and results from one "
+        "copy of the repository"
+    )
+
+
 def short_names(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return names for a stamp: up to two as they are, of more the first, the last and the number.
 

@@ -7,7 +7,7 @@ import pytest
 
 from ecstfl import stamp
 from ecstfl.errors import UserError
-from ecstfl.landed import landed_pairs, landed_runs, short_names
+from ecstfl.landed import find_landed, landed_pairs, landed_runs, short_names
 
 
 def test_a_pair_differs_in_the_loss_alone():
@@ -55,3 +55,11 @@ def test_many_runs_have_a_short_stamp():
     runs = [{"name": f"r{k}"} for k in range(6)]
     assert short_names(runs[:2]) == ["r0", "r1"]
     assert short_names(runs) == ["r0 to r5 (6 runs)"]
+
+
+def test_a_run_is_found_by_its_name_in_any_folder():
+    for folder, kind in (("quick", "test"), ("lambda-sweep", "validation")):
+        one = landed_runs(folder, evaluate=kind)[0]
+        assert find_landed(one.run["name"]).directory == one.directory
+    with pytest.raises(UserError, match="no landed run is named 'nobody'"):
+        find_landed("nobody")

@@ -43,7 +43,7 @@ from ecstfl.annotate import draw
 from ecstfl.embedded import open_embedded, read_manifest
 from ecstfl.errors import UserError
 from ecstfl.jackknife import jackknife
-from ecstfl.landed import landed_runs
+from ecstfl.landed import find_landed
 from ecstfl.plots_features import differences
 from ecstfl.recognizer import Recognizer
 from ecstfl.stamp import stamp
@@ -149,7 +149,7 @@ assert np.isfinite(wild_p).all()
 assert np.allclose(wild_p.sum(axis=1), 1)
 
 # %%
-landed = next(one for one in landed_runs() if one.run["name"] == model)
+landed = find_landed(model)
 test_y = landed.features["labels"].astype(int)
 test_logits = landed.features["logits"].astype(float)
 test_people = landed.features["groups"]
