@@ -33,9 +33,10 @@ zero, in ``docs/loss.md``; ``ecstfl.reference`` is the same mathematics in plain
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -53,10 +54,13 @@ RELEASED_EPS: Final = 1e-6
 """The constant in 1/(d_ij + eps) of the released form."""
 
 # Distances are built in blocks of at most this many entries (8 MB in float64), so that the
-# temporary memory grows with n, not n^2. Up to KEEP samples the blocks are kept for the backward
-# pass (134 MB at most); above, they are computed again.
+# temporary memory grows with n, not n^2. Up to KEEP samples the blocks stay from the value to the
+# gradient (134 MB at most); above, they are computed again.
 _BLOCK_ENTRIES: Final = 2**20
 _KEEP: Final = 4096
+
+# Rows and columns of the tiles in which a CPU builds a symmetric product.
+_TILE: Final = 64
 
 # A squared distance below 2 eps32^2 |x_i|^2 is rounding, not distance: the points agree to the
 # precision of a float32 feature, and their distance is taken as exactly 0.
@@ -99,7 +103,7 @@ def check_batch(embeddings: Tensor, labels: Tensor) -> None:
         return
     # A nan or inf anywhere makes the sum non-finite: one cheap pass. The search comes only then,
     # and finds nothing where finite numbers overflowed the sum.
-    if not torch.isfinite(embeddings.detach().sum()):
+    if not math.isfinite(embeddings.detach().sum().item()):
         bad = (~torch.isfinite(embeddings)).nonzero()
         if len(bad):
             i, k = bad[0].tolist()
@@ -129,7 +133,7 @@ def _wide(x: Tensor) -> torch.dtype:
     return torch.float32 if x.device.type == "mps" else torch.float64
 
 
-def _by_products(x: Tensor, p: float) -> bool:
+def _has_products(x: Tensor, p: float) -> bool:
     """Whether distances come from float64 products (fast) or from differences.
 
     L2 of features up to float32: the product of two float32 numbers is exact in float64, so
@@ -139,58 +143,80 @@ def _by_products(x: Tensor, p: float) -> bool:
     return p == 2.0 and x.dtype != torch.float64 and _wide(x) == torch.float64
 
 
-def _prepare(x: Tensor, p: float) -> tuple[Tensor, Tensor]:
-    """Features z (n, d) in the dtype of the arithmetic, and |z_i|^2 (n,) for products.
-
-    Centred where products are used; otherwise the squares are left empty.
-    """
-    if not _by_products(x, p):
-        z = x if x.dtype == torch.float64 else x.float()
-        return z, z.new_empty(0)
+def _prepare(x: Tensor, p: float) -> Tensor:
+    """Features z (n, d) in the dtype of the arithmetic; centred where products are used."""
+    if not _has_products(x, p):
+        return x if x.dtype == torch.float64 else x.float()
     z = x.double()
-    z -= z.mean(dim=0)  # in place: no second copy
-    return z, torch.linalg.vector_norm(z, dim=1).square()  # z * z would be that second copy
+    return z.sub_(z.sum(dim=0), alpha=1 / len(z))  # in place: no second copy
 
 
-def _distances(z: Tensor, square: Tensor, rows: slice, p: float) -> Tensor:
-    """Distances of ``z[rows]`` to all rows of the prepared features ``z``: (r, n), d_ii = 0."""
+# The rows of one block, or None for all rows at once: slicing takes as long as the arithmetic of
+# a small batch.
+Rows = slice | None
+
+
+def _take(t: Tensor, rows: Rows) -> Tensor:
+    return t if rows is None else t[rows]
+
+
+def _gram(z: Tensor) -> Tensor:
+    """<z_i, z_j>: (n, n). On a CPU, where arithmetic is dear, each tile and its mirror once."""
     n = len(z)
-    if len(square):
-        d2 = (square[rows, None] + square).addmm_(z[rows], z.T, alpha=-2)
-        return torch.where(d2 > _TINY * square[rows, None], d2, 0).sqrt_()
-    if len(range(*rows.indices(n))) == n and n > 1:
-        # pdist visits each pair once and, on a CPU, is many times faster than cdist
-        d = z.new_zeros(n, n)
-        i, j = torch.triu_indices(n, n, 1, device=z.device)
-        d[i, j] = torch.pdist(z, p)
-        return d + d.T
-    return torch.cdist(z[rows], z, p=p, compute_mode="donot_use_mm_for_euclid_dist")
+    if z.device.type != "cpu" or n <= _TILE:
+        return z @ z.T
+    gram = z.new_empty(n, n)
+    for start in range(0, n, _TILE):
+        rows, below = slice(start, start + _TILE), slice(start + _TILE, n)
+        gram[rows, start:] = z[rows] @ z[start:].T
+        gram[below, rows] = gram[rows, below].T
+    return gram
 
 
-def _pull(z: Tensor, square: Tensor, rows: slice, d: Tensor, g: Tensor, p: float) -> Tensor:
-    """Gradient of sum_{i<j} g_ij d_ij for ``z[rows]``: (r, dim); a pair with d_ij = 0 gives 0."""
-    if len(square):
+def _by_products(z: Tensor, rows: Rows, square: Tensor | None = None) -> Tensor:
+    """L2 distances of the rows of one block to all rows: (r, n), d_ii = 0.
+
+    ``z``: centred float64 features; ``square``: |z_i|^2 (n,), needed for blocks only.
+    """
+    if rows is None or square is None:
+        product = _gram(z)
+        mine = square = product.diagonal()
+    else:
+        product, mine = z[rows] @ z.T, square[rows]
+    d2 = (mine[:, None] + square).sub_(product, alpha=2)
+    return d2.masked_fill_(d2 <= _TINY * mine[:, None], 0).sqrt_()
+
+
+def _by_differences(z: Tensor, rows: Rows, p: float) -> Tensor:
+    """The same distances, L1 or L2, from x_i - x_j: slower, and without any cancellation."""
+    n = len(z)
+    if rows is not None or n == 1:
+        return torch.cdist(_take(z, rows), z, p=p, compute_mode="donot_use_mm_for_euclid_dist")
+    # pdist visits each pair once and, on a CPU, is many times faster than cdist
+    d = z.new_zeros(n, n)
+    i, j = torch.triu_indices(n, n, 1, device=z.device)
+    d[i, j] = torch.pdist(z, p)
+    return d + d.T
+
+
+def _pull(z: Tensor, products: bool, rows: Rows, d: Tensor, g: Tensor, p: float) -> Tensor:
+    """Gradient of sum_{i<j} g_ij d_ij for the rows of one block: (r, dim); d_ij = 0 gives 0.
+
+    ``g`` is used up.
+    """
+    if products:
         # sum_j k_ij (x_j - x_i) with k = -g/d: put -sum_j k_ij on the diagonal, one product
-        k = torch.where(d > 0, g / -d, 0)
-        k.diagonal(offset=rows.start).sub_(k.sum(dim=1))
+        k = g.div_(d).neg_().nan_to_num_(nan=0, posinf=0, neginf=0)
+        k.diagonal(offset=0 if rows is None else rows.start).sub_(k.sum(dim=1))
         return k @ z
     # The public route to this kernel is autograd through cdist, which computes d once more.
-    d, g = d.to(z.dtype), g.to(z.dtype)
-    return torch.ops.aten._cdist_backward(g, z[rows].contiguous(), z, p, d)
+    d, g = d.to(z), g.to(z)
+    return torch.ops.aten._cdist_backward(g, _take(z, rows).contiguous(), z, p, d)
 
 
-def _blocks(n: int) -> list[slice]:
-    """Row blocks of at most _BLOCK_ENTRIES distances."""
-    step = max(1, _BLOCK_ENTRIES // n)
-    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
-
-
-def _class_sizes(labels: Tensor) -> Tensor:
-    """|N_i| for each i: (n,) int64, also by blocks."""
-    size = torch.empty_like(labels, dtype=torch.int64)
-    for rows in _blocks(len(labels)):
-        size[rows] = (labels[rows, None] == labels).sum(dim=1)
-    return size
+def _same(labels: Tensor, rows: Rows, dtype: torch.dtype) -> Tensor:
+    """1 where j in N_i, else 0, for the rows of one block: (r, n)."""
+    return (_take(labels, rows)[:, None] == labels).to(dtype)
 
 
 # --------------------------------------------------------------------------------------------
@@ -198,18 +224,19 @@ def _class_sizes(labels: Tensor) -> Tensor:
 # --------------------------------------------------------------------------------------------
 
 
-def _row_sums(form: str, d: Tensor, same: Tensor, size: Tensor, rows: slice) -> tuple[Tensor, ...]:
+def _row_sums(form: str, d: Tensor, same: Tensor, size: Tensor, rows: Rows) -> tuple[Tensor, ...]:
     """a_i, b_i and sum_j d_ij of the rows of one block, each (r,)."""
-    a = (d * same).sum(dim=1) / size[rows]
-    weights = torch.stack([1 / size, torch.ones_like(size)], dim=1)
-    total, plain = (d @ weights).unbind(dim=1)  # sum_j d_ij/|N_j| over *all* j; sum_j d_ij
+    total = d.sum(dim=1)
+    mine = _take(size, rows)
+    a = torch.linalg.vecdot(d, same) / mine
     if form == "released":  # b_i = sum of 1/(d_ij + eps) over negatives / (negatives + 1)
-        inverse = torch.where(same, 0, 1 / (d + RELEASED_EPS))
-        return a, inverse.sum(dim=1) / (len(size) - size[rows] + 1), plain
-    # over j in N_i, |N_j| = |N_i|: that part of the total is a_i, and what is left is b_i, or
-    # rounding
-    b = total - a
-    return a, torch.where(b > 64 * torch.finfo(d.dtype).eps * total, b, 0), plain
+        inverse = torch.linalg.vecdot(1 - same, 1 / (d + RELEASED_EPS))
+        return a, inverse / (len(size) - mine + 1), total
+    # sum_j d_ij/|N_j| over *all* j: where j in N_i, |N_j| = |N_i|, so that this part of it is
+    # a_i, and what is left is b_i, or rounding
+    every = d @ size.reciprocal()
+    b = every - a
+    return a, b.masked_fill(b <= 64 * torch.finfo(d.dtype).eps * every, 0), total
 
 
 def _value(form: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -222,74 +249,112 @@ def _value(form: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if form == "released":
         return (a * b).sum() / n**2, b / n**2, a / n**2
     if form == "paper":
-        a, b = a.sum().expand(n), b.sum().expand(n)
-    defined = b > 0
-    b = torch.where(defined, b, 1)
-    ratio = torch.where(defined, a / b, 0)
-    loss = ratio.sum() if form == "patent" else ratio[0]
-    return loss, torch.where(defined, 1 / b, 0), ratio / b
+        a, b = a.sum(), b.sum()
+    u = b.masked_fill(b <= 0, torch.inf).reciprocal()  # 1/b, or 0 where the term is left out
+    ratio = a * u
+    return ratio.sum(), u.expand(n), (ratio * u).expand(n)
 
 
 def _slope(
-    form: str, u: Tensor, v: Tensor, d: Tensor, same: Tensor, size: Tensor, rows: slice
+    form: str, u: Tensor, v: Tensor, d: Tensor, same: Tensor, size: Tensor, rows: Rows
 ) -> Tensor:
     """g_ij = dL/dd_ij + dL/dd_ji of the rows of one block: (r, n)."""
     u = u / size  # j in N_i: |N_i| = |N_j|
-    pull = u[rows, None] + u
+    pull = _take(u, rows)[:, None] + u
     if form == "released":
         v = v / (len(size) - size + 1)
-        push = (v[rows, None] + v) / -((d + RELEASED_EPS) ** 2)
+        push = (_take(v, rows)[:, None] + v) / -((d + RELEASED_EPS) ** 2)
     else:  # -(v_i / |N_j| + v_j / |N_i|)
-        push = torch.stack([v, 1 / size], 1)[rows] @ torch.stack([-1 / size, -v])
-    return torch.where(same, pull, push)
+        w = size.reciprocal()
+        push = torch.outer(_take(v, rows), w)
+        push = torch.addr(push, _take(w, rows), v, beta=-1, alpha=-1)
+    return push.lerp_(pull, same)  # exactly one or the other
 
 
-class _ECSTFL(torch.autograd.Function):
-    """Value and closed-form gradient, block by block.
+class _Terms(NamedTuple):
+    """What a loss is made of: row sums a_i, b_i, sum_j d_ij, and |N_i|, each (n,)."""
 
-    Returns (loss, left_out, within, between): the loss, the number of terms without a
-    denominator, and the sums of d_ij over pairs within and between classes (i and j ordered).
-    """
+    a: Tensor
+    b: Tensor
+    total: Tensor
+    size: Tensor
+
+
+Solution = tuple[Tensor, _Terms, Tensor | None]
+"""Loss, its terms and, where wanted, its gradient in the dtype of the loss."""
+
+
+@torch.no_grad()
+def _solve(x: Tensor, labels: Tensor, form: str, p: float, wanted: bool) -> Solution:
+    """Value and closed-form gradient of one batch."""
+    if len(x) ** 2 > _BLOCK_ENTRIES:
+        return _solve_by_blocks(x, labels, form, p, wanted)
+    wide, products = _wide(x), _has_products(x, p)
+    z = _prepare(x, p)
+    d = _by_products(z, None) if products else _by_differences(z, None, p).to(wide)
+    same = _same(labels, None, wide)
+    size = same.sum(dim=1)
+    a, b, total = _row_sums(form, d, same, size, None)
+    loss, u, v = _value(form, a, b)
+    gradient = None
+    if wanted:
+        g = _slope(form, u, v, d, same, size, None)
+        gradient = _pull(z, products, None, d, g, p).to(_result_dtype(x))
+    return loss.to(_result_dtype(x)), _Terms(a, b, total, size), gradient
+
+
+def _solve_by_blocks(x: Tensor, labels: Tensor, form: str, p: float, wanted: bool) -> Solution:
+    """The same for a batch whose distances are too many to be held at once."""
+    n, wide, products = len(x), _wide(x), _has_products(x, p)
+    z = _prepare(x, p)
+    # a norm, because z * z would be a second copy
+    square = torch.linalg.vector_norm(z, dim=1).square() if products else None
+    step = max(1, _BLOCK_ENTRIES // n)
+    blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    # Made beforehand: small tensors left behind by each block would keep the memory of the large
+    # ones from being used again.
+    size, a, b, total = torch.empty(4, n, dtype=wide, device=x.device)
+    for rows in blocks:
+        size[rows] = _same(labels, rows, wide).sum(dim=1)
+    kept = []
+
+    def distances(rows: slice) -> Tensor:
+        return _by_products(z, rows, square) if products else _by_differences(z, rows, p).to(wide)
+
+    for rows in blocks:
+        d, same = distances(rows), _same(labels, rows, wide)
+        a[rows], b[rows], total[rows] = _row_sums(form, d, same, size, rows)
+        if wanted and n <= _KEEP:
+            kept.append(d)
+    loss, u, v = _value(form, a, b)
+    gradient = torch.empty_like(x, dtype=_result_dtype(x)) if wanted else None
+    for number, rows in enumerate(blocks if wanted else ()):
+        d = kept[number] if kept else distances(rows)
+        g = _slope(form, u, v, d, _same(labels, rows, wide), size, rows)
+        gradient[rows] = _pull(z, products, rows, d, g, p)
+    return loss.to(_result_dtype(x)), _Terms(a, b, total, size), gradient
+
+
+class _WithGradient(torch.autograd.Function):
+    """A loss that was computed together with its gradient: the backward pass only multiplies."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, labels: Tensor, form: str, p: float) -> tuple[Tensor, ...]:  # noqa: ANN001
-        n = len(x)
-        z, square = _prepare(x, p)
-        size = _class_sizes(labels).to(_wide(x))
-        kept = []
-        # made beforehand: small tensors left behind by each block would keep the memory of the
-        # large ones from being used again
-        a, b, total = size.new_empty(3, n)
-        for rows in _blocks(n):
-            d = _distances(z, square, rows, p).to(_wide(x))
-            same = labels[rows, None] == labels
-            a[rows], b[rows], total[rows] = _row_sums(form, d, same, size, rows)
-            if n <= _KEEP:
-                kept.append(d)
-        loss, u, v = _value(form, a, b)
-        left_out, within = (b <= 0).sum(), (a * size).sum()
-        between = (total.sum() - within).clamp(min=0)
+    def forward(
+        ctx: Any, x: Tensor, labels: Tensor, form: str, p: float, solution: Solution
+    ) -> Tensor:
         ctx.form, ctx.p = form, p
-        ctx.save_for_backward(x, labels, size, u, v, *([z, square, *kept] if n <= _KEEP else []))
-        ctx.mark_non_differentiable(left_out, within, between)
-        return loss.to(_result_dtype(x)), left_out, within, between
+        ctx.save_for_backward(x, labels, solution[2])
+        return solution[0].clone()
 
     @staticmethod
-    def backward(ctx, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
-        x, labels, size, u, v, *kept = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, labels, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: differentiate a plain composition
             loss = _composed(x, labels, ctx.form, ctx.p)
             (result,) = torch.autograd.grad(loss, x, grad, create_graph=True)
-            return result, None, None, None
-        z, square, *kept = kept or _prepare(x, ctx.p)
-        u, v = grad * u, grad * v
-        result = torch.empty_like(x)
-        for number, rows in enumerate(_blocks(len(x))):
-            d = kept[number] if kept else _distances(z, square, rows, ctx.p).to(_wide(x))
-            same = labels[rows, None] == labels
-            g = _slope(ctx.form, u, v, d, same, size, rows)
-            result[rows] = _pull(z, square, rows, d, g, ctx.p).to(x.dtype)
-        return result, None, None, None
+        else:
+            result = (grad * gradient).to(x.dtype)
+        return result, None, None, None, None
 
 
 def _composed(x: Tensor, labels: Tensor, form: str, p: float) -> Tensor:
@@ -301,9 +366,8 @@ def _composed(x: Tensor, labels: Tensor, form: str, p: float) -> Tensor:
     else:
         d2 = (difference * difference).sum(dim=2)
         d = torch.where(d2 > 0, torch.where(d2 > 0, d2, 1).sqrt(), 0)
-    same = labels[:, None] == labels
-    size = same.sum(dim=1).to(z.dtype)
-    a, b, _ = _row_sums(form, d, same, size, slice(0, len(x)))
+    same = _same(labels, None, z.dtype)
+    a, b, _ = _row_sums(form, d, same, same.sum(dim=1), None)
     return _value(form, a, b)[0].to(_result_dtype(x))
 
 
@@ -356,15 +420,22 @@ def ec_stfl_loss(
     return _run(embeddings, labels, form, p)[0]
 
 
-def _run(embeddings: Tensor, labels: Tensor, form: str, p: float) -> tuple[Tensor, ...]:
-    """Checked arguments -> (loss, left_out, within sum, between sum), outside autocast."""
+def _run(embeddings: Tensor, labels: Tensor, form: str, p: float) -> tuple[Tensor, _Terms]:
+    """Checked arguments -> loss and its terms, outside autocast."""
+    wanted = torch.is_grad_enabled() and embeddings.requires_grad
     with torch.autocast(device_type=embeddings.device.type, enabled=False):
-        return _ECSTFL.apply(embeddings, labels, form, p)
+        solution = _solve(embeddings, labels, form, p, wanted)
+        loss, terms, _ = solution
+        if wanted:
+            loss = _WithGradient.apply(embeddings, labels, form, p, solution)
+    return loss, terms
 
 
-def _ratio(size: Tensor, within: Tensor, between: Tensor) -> Tensor:
-    """Mean distance within / between from sums over ordered pairs; 1 where undefined."""
-    n, same = len(size), size.sum()
+def _ratio(terms: _Terms) -> Tensor:
+    """Mean distance within / between classes; 1 where undefined."""
+    within = (terms.a * terms.size).sum()
+    between = (terms.total.sum() - within).clamp(min=0)
+    n, same = len(terms.size), terms.size.sum()
     pairs_within, pairs_between = same - n, n * n - same
     defined = (pairs_within > 0) & (pairs_between > 0) & (between > 0)
     ratio = (within / pairs_within.clamp(min=1)) / torch.where(
@@ -394,8 +465,7 @@ def within_between_ratio(embeddings: Tensor, labels: Tensor, *, p: float = 2.0) 
     """
     p = _check_form("patent", p)
     check_batch(embeddings, labels)
-    _, _, within, between = _run(embeddings.detach(), labels, "patent", p)
-    return _ratio(_class_sizes(labels), within, between)
+    return _ratio(_run(embeddings, labels, "patent", p)[1])
 
 
 @dataclass(frozen=True)
@@ -430,7 +500,7 @@ def batch_report(
     """Describe one batch; arguments and errors as `ec_stfl_loss`."""
     p = _check_form(form, p)
     check_batch(embeddings, labels)
-    loss, left_out, _, _ = _run(embeddings.detach(), labels, form, p)
+    loss, terms = _run(embeddings, labels, form, p)
     counts = torch.unique(labels, return_counts=True)[1]
     n, classes = len(labels), len(counts)
     factor = {"patent": (classes - 1) / n, "paper": classes - 1}.get(form)
@@ -438,7 +508,7 @@ def batch_report(
         n=n,
         classes=classes,
         alone=int((counts == 1).sum()),
-        left_out=int(left_out),
+        left_out=int((terms.b <= 0).sum()),
         loss=loss.item(),
         size_free=None if factor is None else loss.item() * factor,
         ratio=within_between_ratio(embeddings, labels).item(),
@@ -486,15 +556,15 @@ class ECSTFLLoss(nn.Module):
         if self.gather:
             embeddings, labels = distributed.gather(embeddings), distributed.gather(labels)
         check_batch(embeddings, labels)
-        loss, left_out, within, between = _run(embeddings, labels, self.form, self.p)
-        if self.p != 2.0:
-            _, _, within, between = _run(embeddings.detach(), labels, "patent", 2.0)
+        loss, terms = _run(embeddings, labels, self.form, self.p)
         with torch.no_grad():
-            size = _class_sizes(labels)
-            one_class = (size == len(labels)).all()
-            new = [torch.ones_like(left_out), one_class, (size == 1).sum(), left_out]
+            left_out, alone = (terms.b <= 0).sum(), (terms.size == 1).sum()
+            one_class = (terms.size == len(labels)).all()
+            new = [torch.ones_like(left_out), one_class, alone, left_out]
             self._counts += torch.stack([value.to(self._counts) for value in new])
-            return loss, _ratio(size, within, between)
+            if self.p != 2.0:
+                terms = _run(embeddings, labels, "patent", 2.0)[1]
+            return loss, _ratio(terms)
 
     def counts(self) -> dict[str, int]:
         """Totals since the last reset.
