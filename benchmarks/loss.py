@@ -1,15 +1,19 @@
 """What EC-STFL costs: forward + backward beside naive, vectorised and library code.
 
-    python benchmarks/loss.py                 # all sizes, on the CPU and on CUDA where there is one
-    python benchmarks/loss.py --quick         # up to n = 256, less than a minute
-    python benchmarks/loss.py --json FILE     # also write the numbers
+    OMP_NUM_THREADS=1 python benchmarks/loss.py --json benchmarks/loss.json   # all, some minutes
+    python benchmarks/loss.py --quick                                # up to n = 256, a minute
+    python benchmarks/loss.py --parts sizes --sizes 4096 --json FILE  # a slice, added to FILE
+    python benchmarks/loss.py --table FILE                           # its tables, in Markdown
 
-Contenders take turns, one pass each a round, and on the CPU the time is that of the processor,
-not of the clock on the wall, so that other work on the machine weighs little; a
-ratio is the median over the rounds of the ratio within one round. Peak memory is that of the
-tensors allocated in one pass above what was there before (profiler on the CPU, allocator on CUDA).
-The last lines hold the figures against the targets; a full-width C3D step is measured with one
-clip and multiplied by the batch (convolutions are linear in it).
+Runs on the CPU and on CUDA where there is one. Contenders take turns in shuffled order, one pass
+each a round; with one thread on the CPU the time is that of the processor, not of the clock on
+the wall, so that other work on the machine weighs little; a ratio is the median over the rounds
+of the ratio within one round. Before, some megabytes are taken from the system and given back, as
+any training has done: else the allocator would fetch and return every tensor of half a megabyte
+in each pass. Peak memory is that of the tensors allocated in one pass above what was there before
+(profiler on the CPU, allocator on CUDA), in the part ``memory`` the growth of the resident memory
+of a fresh process. A full-width C3D step at batch 24 is run as it is on CUDA; on the CPU it is
+extrapolated from steps with one and with three clips: convolutions are linear in the batch.
 """
 
 from __future__ import annotations
@@ -18,7 +22,9 @@ import argparse
 import json
 import os
 import platform
+import random
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -30,7 +36,9 @@ from ecstfl.loss import FORMS, JointLoss, ec_stfl_loss
 
 SIZES = (24, 64, 256, 1024, 4096)
 WIDTHS = (512, 4096)
-TARGETS = {"naive": 1000.0, "bare": 1.5, "step": 0.01}
+PARTS = ("sizes", "naive", "step", "memory")
+BATCH = 24
+CDIST, PRODUCTS, L1 = "bare torch.cdist", "bare products", "bare torch.cdist L1"
 
 
 # ---- contenders: (x, y) -> scalar ------------------------------------------------------------
@@ -65,10 +73,9 @@ def cdist_patent(x, y):
 def contenders(n, d):
     """Name -> function, for one size."""
     chosen = {f"ec_stfl {form}": (lambda x, y, f=form: ec_stfl_loss(x, y, f)) for form in FORMS}
-    chosen |= {"bare torch.cdist": bare_cdist, "bare products": bare_products}
-    chosen["patent by torch.cdist"] = cdist_patent
+    chosen |= {CDIST: bare_cdist, PRODUCTS: bare_products, "patent by torch.cdist": cdist_patent}
     if n * n * d <= 1024 * 1024 * 512:  # an L1 matrix has no product to speed it up
-        chosen["bare torch.cdist L1"] = bare_l1
+        chosen[L1] = bare_l1
     else:
         del chosen["ec_stfl released"]
     try:
@@ -85,23 +92,27 @@ def contenders(n, d):
 # ---- measuring -------------------------------------------------------------------------------
 
 
+def clock(device):
+    """Seconds: of the processor with one thread on the CPU, else on the wall, in step with CUDA."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    if device == "cpu" and torch.get_num_threads() == 1:
+        return time.process_time()
+    return time.perf_counter()
+
+
 def one_pass(function, x, y):
     """Seconds of one forward + backward."""
     leaf = x.detach().requires_grad_()
-    if x.is_cuda:
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        function(leaf, y).backward()
-        torch.cuda.synchronize()
-        return time.perf_counter() - start
-    start = time.process_time()
+    start = clock(x.device.type)
     function(leaf, y).backward()
-    return time.process_time() - start
+    return clock(x.device.type) - start
 
 
 def peak_megabytes(function, x, y):
     """Tensors alive at the worst moment of one pass, beyond those before it."""
     if x.is_cuda:
+        torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         one_pass(function, x, y)
@@ -119,74 +130,142 @@ def peak_megabytes(function, x, y):
 
 
 def measure(n, d, device, seconds):
-    """{name: (median seconds, [seconds], peak MB)} of all contenders at one size."""
+    """{name: ([seconds of each round], peak MB)} of all contenders at one size."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n, d, generator=generator).to(device)
     y = (torch.arange(n) % 7).to(device)
     chosen = contenders(n, d)
-    warm = sum(one_pass(function, x, y) for function in chosen.values())  # and load kernels
-    if warm < 30:
-        warm = sum(one_pass(function, x, y) for function in chosen.values())
-    rounds = max(3, min(51, int(seconds / warm)))
+    peaks = {name: peak_megabytes(function, x, y) for name, function in chosen.items()}
+    warm = sum(one_pass(function, x, y) for function in chosen.values())
+    rounds = max(2, min(101, int(seconds / warm)))
     times = {name: [] for name in chosen}
+    order, shuffle = list(chosen), random.Random(0)
     for _ in range(rounds):
-        for name, function in chosen.items():
-            times[name].append(one_pass(function, x, y))
-    return {
-        name: (statistics.median(times[name]), times[name], peak_megabytes(function, x, y))
-        for name, function in chosen.items()
-    }
+        shuffle.shuffle(order)  # nobody always follows the one that empties the cache
+        for name in order:
+            times[name].append(one_pass(chosen[name], x, y))
+    return {name: (times[name], peaks[name]) for name in chosen}
 
 
 def ratio(result, name, base):
-    """Median over rounds of time(name) / time(base)."""
-    return statistics.median(a / b for a, b in zip(result[name][1], result[base][1], strict=True))
+    """Median over rounds of time(name) / time(base); None where there is no base."""
+    if base not in result:
+        return None
+    return statistics.median(a / b for a, b in zip(result[name][0], result[base][0], strict=True))
 
 
-def naive_seconds(n, d):
-    """Plain-Python value and gradient of the patent's form, in one call each."""
-    x = torch.randn(n, d, generator=torch.Generator().manual_seed(0)).tolist()
-    y = [i % 7 for i in range(n)]
-    start = time.process_time()
-    reference.patent(x, y)
-    middle = time.process_time()
-    reference.patent_gradient(x, y)
-    return middle - start, time.process_time() - middle
+def rows_of(result, n, d, device):
+    """One line of the record for each contender."""
+    return [
+        {
+            "device": device,
+            "n": n,
+            "d": d,
+            "name": name,
+            "ms": 1e3 * statistics.median(times),
+            "x cdist": ratio(result, name, CDIST),
+            "x products": ratio(result, name, PRODUCTS),
+            "x cdist L1": ratio(result, name, L1),
+            "peak MB": peak,
+            "rounds": len(times),
+        }
+        for name, (times, peak) in result.items()
+    ]
 
 
-def step_seconds(batch):
-    """(step of a full-width C3D at one clip x batch, joint loss at that batch), medians of 3."""
+def naive(n, d):
+    """Plain-Python value and gradient of the patent's form, one call each, beside the fast one."""
+    x = torch.randn(n, d, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(n) % 7
+    fast = statistics.median(one_pass(ec_stfl_loss, x, y) for _ in range(25))
+    features, labels = x.tolist(), y.tolist()
+    start = clock("cpu")
+    reference.patent(features, labels)
+    middle = clock("cpu")
+    reference.patent_gradient(features, labels)
+    value, gradient = middle - start, clock("cpu") - middle
+    return {
+        "n": n,
+        "d": d,
+        "value s": value,
+        "gradient s": gradient,
+        "fast ms": 1e3 * fast,
+        "times": (value + gradient) / fast,
+    }
+
+
+def c3d_step(batch, device, repeats=3):
+    """Seconds of one training step of a full-width C3D: medians after one to warm up."""
     from ecstfl.c3d import C3D
 
     torch.manual_seed(0)
-    model = C3D()
-    clip, label = torch.randn(1, 3, 16, 112, 112), torch.zeros(1, dtype=torch.long)
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
-    x, logits = torch.randn(batch, 4096), torch.randn(batch, 7)
-    y = torch.arange(batch) % 7
-    joint, softmax = JointLoss(1.0), JointLoss(0.0)
-    steps, losses = [], []
-    for _ in range(4):
-        start = time.process_time()
-        optimiser.zero_grad()
-        output = model(clip)
-        torch.nn.functional.cross_entropy(output, label).backward()
-        steps.append(time.process_time() - start)
+    model = C3D().to(device)
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+    clips, labels = torch.randn(batch, 3, 16, 112, 112), torch.arange(batch) % 7
+    clips, labels = clips.to(device), labels.to(device)
+    steps = []
+    for _ in range(1 + repeats):
+        start = clock(device)
+        optimiser.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(model(clips), labels).backward()
         optimiser.step()
-        for _ in range(5):
-            pair = []
-            for loss in (joint, softmax):
-                a, b = x.clone().requires_grad_(), logits.clone().requires_grad_()
-                start = time.process_time()
-                loss(b, a, y)[0].backward()
-                pair.append(time.process_time() - start)
-            losses.append(pair)
-    median = statistics.median
-    return (
-        batch * median(steps[1:]),
-        median(a for a, _ in losses[5:]),
-        median(b for _, b in losses[5:]),
-    )
+        steps.append(clock(device) - start)
+    return statistics.median(steps[1:])
+
+
+def step_share(device):
+    """A C3D step at BATCH clips, and what JointLoss takes of it."""
+    step = None
+    if device == "cuda":
+        try:
+            step, how = c3d_step(BATCH, device, repeats=10), f"run at batch {BATCH}"
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+    if step is None:
+        one, three = c3d_step(1, device), c3d_step(3, device)
+        step, how = one + (BATCH - 1) * (three - one) / 2, "from batch 1 and 3"
+    x, logits = torch.randn(BATCH, 4096).to(device), torch.randn(BATCH, 7).to(device)
+    y = (torch.arange(BATCH) % 7).to(device)
+    times = {1.0: [], 0.0: []}
+    for _ in range(30):
+        for weight, seconds in times.items():
+            joint, z = JointLoss(weight).to(device), logits.clone().requires_grad_()
+            seconds.append(one_pass(lambda a, b, j=joint, z=z: j(z, a, b)[0], x, y))
+    joint, softmax = (statistics.median(times[weight][5:]) for weight in (1.0, 0.0))
+    return {
+        "device": device,
+        "step s": step,
+        "measured": how,
+        "joint ms": 1e3 * joint,
+        "softmax ms": 1e3 * softmax,
+        "share": joint / step,
+    }
+
+
+RESIDENT = """
+import sys, time, torch
+from ecstfl.loss import ec_stfl_loss
+def status(key):
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(key + ":"))
+n, d = int(sys.argv[1]), int(sys.argv[2])
+def run(n):
+    x, y = torch.randn(n, d, requires_grad=True), torch.arange(n) % 7
+    before, start = status("VmRSS"), time.perf_counter()
+    ec_stfl_loss(x, y).backward()
+    return before, time.perf_counter() - start
+run(64)  # load the kernels
+before, seconds = run(n)
+print((status("VmHWM") - before) / 1024, seconds)
+"""
+
+
+def resident(n=8192, d=4096):
+    """Growth of the resident memory of a fresh process in one pass (Linux), patent's form."""
+    command = [sys.executable, "-c", RESIDENT, str(n), str(d)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    megabytes, seconds = map(float, done.stdout.split())
+    return {"n": n, "d": d, "resident MB": megabytes, "seconds": seconds}
 
 
 # ---- report ----------------------------------------------------------------------------------
@@ -195,112 +274,163 @@ def step_seconds(batch):
 def machine(device):
     """One line on where this ran."""
     name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return (
         f"torch {torch.__version__}, Python {platform.python_version()}, {device} ({name}), "
-        f"{torch.get_num_threads()} thread(s) of {os.cpu_count()}{load}"
+        f"{torch.get_num_threads()} thread(s) of {os.cpu_count()} cores"
     )
 
 
-def main():
+def number(value):
+    """Three figures."""
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:.3g}"
+
+
+def tables(record):
+    """The record as Markdown: a table for each device and width, then the targets."""
+    lines = []
+    for device, line in record["machine"].items():
+        for d in sorted({row["d"] for row in record["rows"] if row["device"] == device}):
+            rows = [r for r in record["rows"] if (r["device"], r["d"]) == (device, d)]
+            sizes = sorted({row["n"] for row in rows})
+            lines += [f"{line}; d = {d}: ms (× {CDIST}; peak MB)", ""]
+            lines.append("| forward + backward | " + " | ".join(f"n = {n}" for n in sizes) + " |")
+            lines.append("|---" * (len(sizes) + 1) + "|")
+            for name in dict.fromkeys(row["name"] for row in rows):
+                found = {row["n"]: row for row in rows if row["name"] == name}
+                cells = [
+                    f"{number(row['ms'])} ({row['x cdist']:.2f}; {number(row['peak MB'])})"
+                    if (row := found.get(n))
+                    else "–"
+                    for n in sizes
+                ]
+                lines.append(f"| {name} | " + " | ".join(cells) + " |")
+            lines.append("")
+    lines += ["| target | measured | |", "|---|---|---|"]
+    lines += [f"| {name} | {text} | {verdict} |" for name, text, verdict in targets(record)]
+    return "\n".join(lines)
+
+
+def targets(record):
+    """(target, what was measured, verdict) of everything the record holds."""
+
+    def judged(name, text, met):
+        return name, text, "met" if met else "**not met**"
+
+    found = []
+    for row in record["naive"]:
+        if (row["n"], row["d"]) == (64, 4096):
+            text = (
+                f"{row['times']:,.0f} × (value {row['value s']:.2f} s and gradient "
+                f"{row['gradient s']:.2f} s against {number(row['fast ms'])} ms)"
+            )
+            found.append(
+                judged(
+                    "at least 1,000 × the naive loop, n = 64, d = 4096", text, row["times"] >= 1e3
+                )
+            )
+    for device in record["machine"]:
+        for d in sorted({row["d"] for row in record["rows"]}):
+            for form, base in (("patent", CDIST), ("paper", CDIST), ("released", L1)):
+                key = "x cdist L1" if base == L1 else "x cdist"
+                ratios = {
+                    row["n"]: row[key]
+                    for row in record["rows"]
+                    if (row["device"], row["d"], row["name"]) == (device, d, f"ec_stfl {form}")
+                    and row[key] is not None
+                }
+                if ratios:
+                    text = ", ".join(f"n = {n}: {ratios[n]:.2f}" for n in sorted(ratios))
+                    name = f"{form}, at most 1.5 × the {base} with its gradient, d = {d}, {device}"
+                    found.append(judged(name, text, max(ratios.values()) <= 1.5))
+    for row in record["step"]:
+        name = f"at most 1 % of a full-width C3D step at batch {BATCH}, {row['device']}"
+        text = (
+            f"{100 * row['share']:.3f} %: {number(row['joint ms'])} ms of "
+            f"{number(row['step s'])} s ({row['measured']}); cross entropy and the report alone "
+            f"{number(row['softmax ms'])} ms"
+        )
+        found.append(judged(name, text, row["share"] <= 0.01))
+    for row in record["memory"]:
+        name = f"below 1 GB of temporary memory, n = {row['n']:,}, d = {row['d']:,}"
+        text = f"{row['resident MB']:.0f} MB of resident memory, in {row['seconds']:.0f} s"
+        found.append(judged(name, text, row["resident MB"] < 1024))
+    return found
+
+
+KEYS = {
+    "rows": ("device", "n", "d", "name"),
+    "naive": ("n", "d"),
+    "step": ("device",),
+    "memory": ("n", "d"),
+}
+
+
+def merged(old, new):
+    """The record with new lines in the place of old ones on the same thing, in order."""
+    record = {"machine": old.get("machine", {}) | new["machine"]}
+    for part, keys in KEYS.items():
+        lines = {tuple(line[k] for k in keys): line for line in old.get(part, [])}
+        lines |= {tuple(line[k] for k in keys): line for line in new[part]}
+        record[part] = list(lines.values())
+    record["rows"].sort(key=lambda row: (row["device"], row["d"], row["n"]))
+    return record
+
+
+def main(arguments=None):
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="up to n = 256")
+    parser.add_argument("--quick", action="store_true", help="up to n = 256, a fifth of the time")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="batch sizes")
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="feature sizes")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: both where present")
     parser.add_argument("--seconds", type=float, default=10.0, help="for one size (default 10)")
-    parser.add_argument("--no-naive", action="store_true", help="leave out the plain-Python loop")
-    parser.add_argument("--no-c3d", action="store_true", help="leave out the C3D step (4 GB)")
-    parser.add_argument("--json", type=Path, help="write the numbers here")
-    options = parser.parse_args()
+    parser.add_argument("--json", type=Path, help="add the numbers to this file")
+    parser.add_argument("--table", type=Path, help="only print the tables of this file")
+    options = parser.parse_args(arguments)
+    if options.table:
+        print(tables(json.loads(options.table.read_text(encoding="utf-8"))))
+        return
     devices = [options.device] if options.device else ["cpu"]
     if not options.device and torch.cuda.is_available():
         devices.append("cuda")
-    record = {"rows": [], "targets": []}
-    verdicts = []
+    seconds = options.seconds / (5 if options.quick else 1)
+    record = {"machine": {}, "rows": [], "naive": [], "step": [], "memory": []}
 
-    def verdict(target, value, met, unit=""):
-        line = f"{'met    ' if met else 'NOT MET'}  {target}: {value:.3g}{unit}"
-        verdicts.append(line)
-        record["targets"].append({"target": target, "value": value, "met": bool(met)})
+    def keep(part, *lines):
+        record[part] += lines
+        for line in lines:
+            print(
+                " ".join(
+                    f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in line.items()
+                ),
+                flush=True,
+            )
+        if options.json:
+            exists = options.json.exists()
+            old = json.loads(options.json.read_text(encoding="utf-8")) if exists else {}
+            part_file = options.json.with_suffix(".part")
+            part_file.write_text(json.dumps(merged(old, record), indent=1) + "\n", encoding="utf-8")
+            os.replace(part_file, options.json)
 
     for device in devices:
-        record[f"machine {device}"] = machine(device)
+        record["machine"][device] = machine(device)
         print(machine(device))
-        sizes = [n for n in options.sizes if not options.quick or n <= 256]
+        if device == "cpu":
+            torch.ones(7_500_000)  # 30 MB: see the head of this file
+        if "sizes" in options.parts:
+            for n in options.sizes:
+                for d in options.widths:
+                    if not options.quick or n <= 256:
+                        keep("rows", *rows_of(measure(n, d, device, seconds), n, d, device))
+        if "step" in options.parts:
+            keep("step", step_share(device))
+    if "naive" in options.parts:
         for d in options.widths:
-            for n in sizes:
-                result = measure(n, d, device, options.seconds / (5 if options.quick else 1))
-                rounds = len(result["bare torch.cdist"][1])
-                print(f"\nn = {n}, d = {d} ({rounds} rounds)")
-                print(f"{'':24}{'ms':>10}{'x bare cdist':>14}{'x bare prod.':>14}{'peak MB':>10}")
-                for name, (seconds, _, peak) in result.items():
-                    cdist = ratio(result, name, "bare torch.cdist")
-                    products = ratio(result, name, "bare products")
-                    print(
-                        f"{name:24}{1e3 * seconds:10.3f}{cdist:14.2f}{products:14.2f}{peak:10.1f}"
-                    )
-                    record["rows"].append(
-                        {
-                            "device": device,
-                            "n": n,
-                            "d": d,
-                            "name": name,
-                            "ms": 1e3 * seconds,
-                            "x bare torch.cdist": cdist,
-                            "x bare products": products,
-                            "peak MB": peak,
-                            "rounds": rounds,
-                        }
-                    )
-                for form in ("patent", "paper"):
-                    value = ratio(result, f"ec_stfl {form}", "bare torch.cdist")
-                    verdict(
-                        f"{device}, {form}, n = {n}, d = {d}: at most 1.5 x torch.cdist + gradient",
-                        value,
-                        value <= TARGETS["bare"],
-                        " x",
-                    )
-                if device == "cpu" and n == 64 and not options.no_naive:
-                    value_time, gradient_time = naive_seconds(n, d)
-                    fast = result["ec_stfl patent"][0]
-                    times = (value_time + gradient_time) / fast
-                    print(
-                        f"plain-Python loops: value {value_time:.2f} s, gradient "
-                        f"{gradient_time:.2f} s; ec_stfl patent is {times:,.0f} times faster"
-                    )
-                    record[f"naive n={n} d={d}"] = {
-                        "value s": value_time,
-                        "gradient s": gradient_time,
-                        "times faster": times,
-                    }
-                    if d == 4096:
-                        verdict(
-                            "at least 1,000 x the naive loop, n = 64, d = 4096",
-                            times,
-                            times >= TARGETS["naive"],
-                            " x",
-                        )
-                sys.stdout.flush()
-    if "cpu" in devices and not options.no_c3d:
-        step, joint, softmax = step_seconds(24)
-        print(
-            f"\nfull-width C3D step at batch 24: {step:.1f} s (one clip x 24); joint loss "
-            f"{1e3 * joint:.2f} ms, softmax with the ratio report alone {1e3 * softmax:.2f} ms"
-        )
-        record["c3d"] = {"step s": step, "joint s": joint, "softmax s": softmax}
-        verdict(
-            "cpu: at most 1 % of a full-width C3D step at batch 24",
-            100 * joint / step,
-            joint / step <= TARGETS["step"],
-            " %",
-        )
-    print("\n" + "\n".join(verdicts))
-    if options.json:
-        part = options.json.with_suffix(".part")
-        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, options.json)
+            keep("naive", naive(min(64, max(options.sizes)), d))
+    if "memory" in options.parts and Path("/proc/self/status").exists():
+        keep("memory", resident())
+    print("\n" + tables(record))
 
 
 if __name__ == "__main__":

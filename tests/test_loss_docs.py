@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -30,3 +32,17 @@ def test_the_table_of_chances_is_the_computed_one():
         line = f"| {row.name} | {100 * row.share:.2f} % | "
         line += " | ".join(f"{100 * share:.1f} %" for share in shares) + " |"
         assert line in TEXT
+
+
+def test_every_line_of_the_tables_of_costs_is_the_measured_one():
+    spec = importlib.util.spec_from_file_location(
+        "benchmark_of_loss", PAGE.parents[1] / "benchmarks" / "loss.py"
+    )
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    record = json.loads((PAGE.parents[1] / "benchmarks" / "loss.json").read_text(encoding="utf-8"))
+    assert {(row["n"], row["d"]) for row in record["rows"]} >= {
+        (n, d) for n in benchmark.SIZES for d in benchmark.WIDTHS
+    }
+    for line in benchmark.tables(record).splitlines():
+        assert line in TEXT.splitlines()
