@@ -52,16 +52,23 @@ class AugmentConfig:
             raise UserError(f"augmentation: crop must be in (0, 1], got {self.crop}")
 
 
-def training_view(stored: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def training_view(
+    stored: Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    rows: slice = slice(None),
+) -> Tensor:
     """Draw one random view of each clip.
 
     Args:
         stored: (n, T, H, W, 3) uint8, H = W.
         config: ranges.
         generator: on the CPU, so that CPU and GPU runs draw the same numbers.
+        rows: make these views only, k of the n; all are drawn, so that processes that share a
+            batch see what one process would have seen.
 
     Returns:
-        (n, 3, frames, size, size) float32 in channels_last_3d layout; each clip has mean 0
+        (k, 3, frames, size, size) float32 in channels_last_3d layout; each clip has mean 0
         and a standard deviation within ``contrast`` of 1.
     """
     n = stored.shape[0]
@@ -83,8 +90,8 @@ def training_view(stored: Tensor, config: AugmentConfig, generator: torch.Genera
     theta[:, 0, 2] = 2 * uniform(config.shift)
     theta[:, 1, 2] = 2 * uniform(config.shift)
     gain = 1 + uniform(config.contrast)
-    clips = _sample(stored, phase, step, theta, config)
-    return clips * gain.to(clips.device)[:, None, None, None, None]
+    clips = _sample(stored[rows], phase[rows], step, theta[rows], config)
+    return clips * gain[rows].to(clips.device)[:, None, None, None, None]
 
 
 def test_view(stored: Tensor, config: AugmentConfig) -> Tensor:

@@ -7,6 +7,7 @@ side as there are cores, each on its own: small networks gain more from that tha
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import queue
@@ -14,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ from ecstfl.backbones import TITLES
 from ecstfl.clipset import ClipSet
 from ecstfl.config import RunConfig, from_dict
 from ecstfl.errors import UserError
+from ecstfl.memory import is_out_of_memory
+from ecstfl.parallel import crew, decide, joined, wait
 from ecstfl.preprocess import Prepared, preprocess
 from ecstfl.profiles import Profile, plan_runs, select_clips
 from ecstfl.runs import (
@@ -103,14 +107,46 @@ def reproduce(
         UserError: anything in the input or the folders that stops the work, in one sentence.
     """
     device = choose_device(device)
+    with joined(device) as ours:  # alone, unless started by torchrun
+        if not ours.first:
+            say = _silent
+        return _reproduce(
+            profile, clipset, places, folds, seeds, evaluate, workers, device, allow_missing,
+            resume, train, command, say,
+        )  # fmt: skip
+
+
+def _silent(_: str) -> None:
+    """Say nothing: another process of the same training says it."""
+
+
+def _reproduce(
+    profile: Profile,
+    clipset: ClipSet,
+    places: Places,
+    folds: tuple[int, ...] | None,
+    seeds: tuple[int, ...] | None,
+    evaluate: str,
+    workers: int | None,
+    device: str,
+    allow_missing: bool,
+    resume: bool,
+    train: bool,
+    command: str,
+    say: Callable[[str], None],
+) -> list[Path]:
+    ours = crew()
     if clipset.aligned:  # DFEW's face versions: cut by the authors, not to be cut again
         profile = replace(profile, preprocess=replace(profile.preprocess, alignment="none"))
     clipset = select_clips(profile, clipset)
     configs = plan_runs(profile, clipset, folds=folds, seeds=seeds, evaluate=evaluate)
-    check_results(places.results, configs[0])
-    if not resume:
-        _set_aside(places.results, configs, say)
-    todo = [c for c in configs if finished_run(places.results, c) is None]
+    if ours.first:
+        check_results(places.results, configs[0])
+        if not resume:
+            _set_aside(places.results, configs, say)
+    todo = [c for c in configs if _is_missing(c, places)]
+    if not ours.alone:
+        workers = 1  # all processes are on one run
     if workers is None:
         workers = min(len(todo), os.cpu_count() or 1) if device == "cpu" else 1
     workers = max(1, min(workers, len(todo)))
@@ -130,7 +166,11 @@ def reproduce(
     if todo and train:
         say(f"Step 1 of 3: faces and clips (cache: {places.cache})")
         started = time.perf_counter()
-        prepared = preprocess(clipset, profile.preprocess, places.cache)
+        if not ours.first:
+            wait()  # the first fills the cache
+        prepared = preprocess(clipset, profile.preprocess, places.cache, progress=ours.first)
+        if ours.first:
+            wait()
         say(_preprocess_summary(prepared, time.perf_counter() - started))
         broken = [e for e in prepared.report["dropped"] if e["kind"] == "unreadable"]
         if broken and not allow_missing:
@@ -140,21 +180,27 @@ def reproduce(
             )
         if not len(prepared.clipset):
             raise UserError(f"no clip of {clipset.name} has a face that can be used: see above")
-        minutes = estimate_minutes(todo, prepared, workers, device)
-        say(
-            f"Step 2 of 3: training {len(todo)} run(s), {workers} at a time on {device}; "
-            f"about {minutes:.0f} min"
-        )
-        advice = bfloat16_advice(todo[0], prepared, workers, device)
-        if advice is not None:
-            say(f"  Note: {advice}")
+        if ours.first:
+            minutes = estimate_minutes(todo, prepared, workers, device)
+            say(
+                f"Step 2 of 3: training {len(todo)} run(s), {workers} at a time on {device}; "
+                + ("memory may be short" if math.isnan(minutes) else f"about {minutes:.0f} min")
+            )
+            advice = bfloat16_advice(todo[0], prepared, workers, device)
+            if advice is not None:
+                say(f"  Note: {advice}")
         train_all(todo, clipset, prepared, places, workers=workers, device=device)
     elif todo:
         say(f"Steps 1 and 2 of 3: left out; {len(todo)} of {len(configs)} run(s) are missing")
     else:
         say("Steps 1 and 2 of 3: nothing to do, every run of this plan is finished")
     say("Step 3 of 3: table and figures")
-    return render(configs, places, command=command, say=say)
+    return render(configs, places, command=command, say=say) if ours.first else []
+
+
+def _is_missing(config: RunConfig, places: Places) -> bool:
+    """Whether a run is yet to be trained; the processes of one training must all think alike."""
+    return decide(crew().first and finished_run(places.results, config) is None)
 
 
 def _set_aside(results: Path, configs: list[RunConfig], say: Callable[[str], None]) -> None:
@@ -212,6 +258,10 @@ def seconds_a_clip(
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return float("nan")  # the training itself will say which batch would fit
     finally:
         torch.set_num_threads(threads)
     return min(seconds[1:]) / len(stored)
@@ -222,7 +272,7 @@ def bfloat16_advice(config: RunConfig, prepared: Prepared, workers: int, device:
     if config.optim.precision != "bf16":
         return None
     ours, plain = (seconds_a_clip(config, prepared, workers, device, p) for p in ("bf16", "fp32"))
-    if ours < 1.5 * plain:  # a busy machine can make either look slower than it is
+    if not ours >= 1.5 * plain:  # a busy machine can make either look slower than it is
         return None
     return (
         f"this {device} has no fast bfloat16: a step takes {ours / plain:.1f} times as long as in "
@@ -248,7 +298,7 @@ def train_all(
         UserError: a run failed; the others' finished work is kept.
     """
     if workers == 1:
-        with _Bars(configs) as bars:
+        with _Bars(configs if crew().first else []) as bars:
             _train_pending(configs, prepared, places, device, bars.epoch)
         return
     context = multiprocessing.get_context("spawn")
@@ -338,13 +388,15 @@ def _train_pending(
 ) -> None:
     """Train what is neither finished nor claimed, until everything is finished."""
     while True:
-        pending = [c for c in configs if finished_run(places.results, c) is None]
+        pending = [c for c in configs if _is_missing(c, places)]
         if not pending:
             return
         trained = False
         for config in pending:
-            with claim(run_directory(places.results, config)) as mine:
-                if not mine or finished_run(places.results, config) is not None:
+            directory = run_directory(places.results, config)
+            # of the processes of one training the first claims for all
+            with claim(directory) if crew().first else nullcontext(True) as mine:
+                if not decide(mine) or not _is_missing(config, places):
                     continue
                 train_run(
                     config,

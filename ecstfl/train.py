@@ -4,6 +4,8 @@ One call trains one :class:`~ecstfl.config.RunConfig` to its last epoch and writ
 directory. No choice is ever made by looking at the test fold: the number of epochs is fixed,
 and the last epoch is the result. The test fold is scored during training only to *draw* curves.
 
+Under ``torchrun`` several processes train one run together, see :mod:`ecstfl.parallel`.
+
 A run can be killed at any moment. Every epoch draws its order, augmentation and dropout from
 generators seeded with (seed, epoch), so that a resumed run continues exactly as an
 uninterrupted one would have.
@@ -28,8 +30,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ecstfl.augment import test_view, training_view
 from ecstfl.backbones import build_backbone, embedding_size
 from ecstfl.checkpoint import read_checkpoint, same_bytes, set_aside, write_checkpoint
+from ecstfl.cliparray import MappedClips
+from ecstfl.clipbatches import ClipBatches
 from ecstfl.clipset import ClipSet
 from ecstfl.config import OptimConfig, RunConfig, canonical_json
+from ecstfl.distributed import gather
 from ecstfl.errors import UserError
 from ecstfl.features import cluster_measures
 from ecstfl.labels import CLASSES, N_CLASSES
@@ -38,10 +43,12 @@ from ecstfl.memory import is_out_of_memory, out_of_memory
 from ecstfl.methods import MethodLoss, build_method
 from ecstfl.metrics import confusion_matrix, recalls, uar, war
 from ecstfl.modelfile import model_bytes
+from ecstfl.parallel import crew, replicated, shared_batch_norm, wait
 from ecstfl.runs import (
     SCHEMA,
     atomic_write,
     provenance,
+    read_run,
     run_directory,
     write_features,
     write_json,
@@ -99,16 +106,20 @@ def learning_rate(step: int, steps: int, peak: float, share: float = 0.3) -> flo
 
 def batches(labels: np.ndarray, config: OptimConfig, seed: int, epoch: int) -> list[list[int]]:
     """Return the batches of one epoch as lists of indices; a batch of one clip is left out."""
+    whole = {"rank": 0, "world_size": 1}  # processes cut up each batch, not the order of batches
     if config.per_class:
-        sampler = MPerClassSampler(labels, m=config.per_class, batch_size=config.batch, seed=seed)
+        sampler = MPerClassSampler(
+            labels, m=config.per_class, batch_size=config.batch, seed=seed, **whole
+        )
     else:
-        sampler = PlainSampler(len(labels), config.batch, seed)
+        sampler = PlainSampler(len(labels), config.batch, seed, **whole)
     sampler.set_epoch(epoch)
-    return [batch for batch in sampler if len(batch) >= 2]  # BatchNorm has no variance for one
+    # BatchNorm has no variance for one clip, and no process may be left without any.
+    return [batch for batch in sampler if len(batch) >= max(2, crew().size)]
 
 
 def score(
-    model: nn.Module, tap: str, clips: Tensor, config: RunConfig, batch: int = 64
+    model: nn.Module, tap: str, clips: Tensor | ClipBatches, config: RunConfig, batch: int = 64
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (logits (n, classes), embeddings (n, d)), float32, of stored clips (n, T, H, W, 3)."""
     model.eval()
@@ -125,7 +136,7 @@ def score(
 def train_run(
     config: RunConfig,
     clipset: ClipSet,
-    clips: np.ndarray,
+    clips: np.ndarray | MappedClips,
     results: Path,
     *,
     device: str = "cpu",
@@ -137,7 +148,8 @@ def train_run(
     Args:
         config: the run.
         clipset: n labelled clips with folds and groups.
-        clips: (n, T, H, W, 3) uint8, the preprocessed frames in the order of ``clipset``.
+        clips: (n, T, H, W, 3) uint8, the preprocessed frames in the order of ``clipset``; a
+            mapped file may be larger than the memory.
         results: the run directory is made below it.
         device: ``cpu`` or ``cuda``.
         progress: called after each epoch.
@@ -154,6 +166,11 @@ def train_run(
     except Exception as error:
         if not is_out_of_memory(error):
             raise
+    if not crew().alone:  # a trial step would wait for the others
+        raise UserError(
+            f"{config.name}: out of memory at batch {config.optim.batch} over {crew().size} "
+            f"processes; try --batch {config.optim.batch // 2}"
+        )
     # outside the except clause: there, the failed step would still hold its memory
     raise out_of_memory(config, lambda batch: _trial_step(config, clips, device, batch))
 
@@ -161,7 +178,7 @@ def train_run(
 def _train_to_the_end(
     config: RunConfig,
     clipset: ClipSet,
-    clips: np.ndarray,
+    clips: np.ndarray | MappedClips,
     results: Path,
     device: str,
     progress: Progress | None,
@@ -171,17 +188,27 @@ def _train_to_the_end(
     started = time.perf_counter()
     optim = config.optim
     deterministic = torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(device == "cpu")
+    # torch would also fill every new buffer with NaN, to expose operators that read what they have
+    # not written; tests/test_conv3d.py looks for those instead. No bit of a result depends on it.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    ours = crew()
     try:
+        if not ours.first:
+            wait()  # the first may set a broken checkpoint aside before anybody else reads it
         model, average, joint, optimizer, history, seconds = _start_or_resume(
             config, directory, device
         )
+        if ours.first:
+            wait()
+        replica = replicated(model, config.backbone.tap)
         result = model if average is None else average.module
 
         train, held_out = split_clips(clipset, config)
         labels = clipset.labels
-        train_clips = torch.from_numpy(np.ascontiguousarray(clips[train])).to(device)
-        test_clips = torch.from_numpy(np.ascontiguousarray(clips[held_out])).to(device)
+        train_clips = ClipBatches(clips, train, device)
+        test_clips = ClipBatches(clips, held_out, device)
         train_labels = torch.from_numpy(labels[train]).to(device)
 
         steps_an_epoch = len(batches(labels[train], optim, config.seed, 0))
@@ -189,6 +216,7 @@ def _train_to_the_end(
         for epoch in range(len(history), optim.epochs):
             record = _train_epoch(
                 model,
+                replica,
                 average,
                 joint,
                 optimizer,
@@ -200,6 +228,8 @@ def _train_to_the_end(
                 steps,
                 steps_an_epoch,
             )
+            if not ours.first:
+                continue  # the rest is scoring and writing
             if (epoch + 1) % score_every == 0 or epoch + 1 == optim.epochs:
                 logits, _ = score(result, config.backbone.tap, test_clips, config)
                 confusion = confusion_matrix(labels[held_out], logits.argmax(1))
@@ -217,26 +247,27 @@ def _train_to_the_end(
             write_checkpoint(directory / "checkpoint.pt", state, config.hash)
             if progress is not None:
                 progress(epoch + 1, optim.epochs, record)
-        return _finish(
-            config,
-            clipset,
-            result,
-            test_clips,
-            train,
-            held_out,
-            history,
-            seconds + time.perf_counter() - started,
-            results,
-            device,
-        )
+        if ours.first:
+            spent = seconds + time.perf_counter() - started
+            _finish(
+                config, clipset, result, test_clips, train, held_out, history, spent, results,
+                device,
+            )  # fmt: skip
+        wait()
+        run = read_run(directory)
+        assert run is not None  # the first process has just written it
+        return run
     finally:
         torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
 
 
-def _trial_step(config: RunConfig, clips: np.ndarray, device: str, batch: int) -> None:
+def _trial_step(
+    config: RunConfig, clips: np.ndarray | MappedClips, device: str, batch: int
+) -> None:
     """Take one step that leads nowhere, with all clips on the device, to see whether it fits."""
     model, average, joint, optimizer = _new(config, device)
-    stored = torch.from_numpy(np.ascontiguousarray(clips)).to(device, copy=True)
+    stored = ClipBatches(clips, np.arange(len(clips)), device)
     view = training_view(stored[:batch], config.augment, torch.Generator().manual_seed(0))
     with (
         Tap(model, config.backbone.tap) as tapped,
@@ -251,10 +282,11 @@ def _trial_step(config: RunConfig, clips: np.ndarray, device: str, batch: int) -
 
 def _train_epoch(
     model: nn.Module,
+    replica: tuple[nn.Module, str],
     average: AveragedModel | None,
     joint: MethodLoss,
     optimizer: torch.optim.Optimizer,
-    clips: Tensor,
+    clips: ClipBatches,
     labels: Tensor,
     host_labels: np.ndarray,
     config: RunConfig,
@@ -264,11 +296,12 @@ def _train_epoch(
 ) -> dict[str, float]:
     model.train()
     draws = torch.Generator().manual_seed(_mix(config.seed, epoch, 1))
-    torch.manual_seed(_mix(config.seed, epoch, 2))  # dropout
+    ours = crew()
+    torch.manual_seed(_mix(config.seed, epoch, 2 + ours.rank))  # dropout
     sums: dict[str, float] = {}
     right = seen = 0
     joint.reset_counts()
-    with Tap(model, config.backbone.tap) as tapped:
+    with Tap(*replica) as tapped:
         for number, index in enumerate(batches(host_labels, config.optim, config.seed, epoch)):
             step = epoch * steps_an_epoch + number
             for group in optimizer.param_groups:
@@ -277,9 +310,11 @@ def _train_epoch(
             optimizer.zero_grad(set_to_none=True)
             for part in _parts(index, config.optim.accumulate):
                 chosen = torch.tensor(part, device=clips.device)
-                view = training_view(clips[chosen], config.augment, draws)
+                rows = ours.share(len(part))
+                view = training_view(clips[chosen], config.augment, draws, rows)
                 with _autocast(clips.device.type, config.optim.precision):
                     logits, embeddings = tapped(view)
+                logits, embeddings = gather(logits), gather(embeddings)
                 if not (torch.isfinite(logits).all() and torch.isfinite(embeddings).all()):
                     raise _diverged(config, epoch, number)
                 total, terms = joint(logits, embeddings, labels[chosen])
@@ -306,7 +341,7 @@ def _train_epoch(
 
 def _parts(index: list[int], parts: int) -> list[list[int]]:
     """Cut a batch into equal parts of at least two clips (BatchNorm has no variance for one)."""
-    parts = max(1, min(parts, len(index) // 2))
+    parts = max(1, min(parts, len(index) // max(2, crew().size)))
     cuts = [round(i * len(index) / parts) for i in range(parts + 1)]
     return [index[a:b] for a, b in itertools.pairwise(cuts)]
 
@@ -352,7 +387,7 @@ def _new(
     torch.manual_seed(config.seed)
     frames, size = config.augment.frames, config.augment.size
     model = build_backbone(config.backbone, frames, size)
-    model = model.to(device, memory_format=torch.channels_last_3d)
+    model = shared_batch_norm(model.to(device, memory_format=torch.channels_last_3d))
     dim = embedding_size(model, config.backbone.tap, frames, size)
     schedule = warmup(0.0, config.loss.warmup) if config.loss.warmup else constant
     joint = build_method(config.loss, N_CLASSES, dim, config.seed, schedule=schedule)
@@ -399,14 +434,14 @@ def _finish(
     config: RunConfig,
     clipset: ClipSet,
     model: nn.Module,
-    test_clips: Tensor,
+    test_clips: ClipBatches,
     train: np.ndarray,
     held_out: np.ndarray,
     history: list[dict[str, float]],
     seconds: float,
     results: Path,
     device: str,
-) -> dict[str, Any]:
+) -> None:
     directory = run_directory(results, config)
     logits, embeddings = score(model, config.backbone.tap, test_clips, config)
     labels = clipset.labels[held_out]
@@ -444,12 +479,12 @@ def _finish(
         "seconds": round(seconds, 1),
         "device": device,
         "threads": torch.get_num_threads(),
+        "processes": crew().size,
         "provenance": provenance(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     write_json(directory / "run.json", run)
     (directory / "checkpoint.pt").unlink(missing_ok=True)
-    return run
 
 
 def save_model(path: Path, model: nn.Module, config: RunConfig) -> None:
