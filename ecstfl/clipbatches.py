@@ -60,7 +60,7 @@ class ClipBatches:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: Sequence[int] | slice) -> Tensor:
+    def __getitem__(self, index: Tensor | Sequence[int] | slice) -> Tensor:
         """(b, T, S, S, 3) uint8 on the device, a tensor of its own.
 
         Args:
@@ -68,10 +68,10 @@ class ClipBatches:
         """
         if isinstance(index, slice):
             index = range(len(self))[index]
-        positions = np.array(index, dtype=np.int64)
+        positions = torch.as_tensor(index, dtype=torch.int64)
         if self._held is None:
-            return self._read(positions).to(self.device)
-        return self._held[torch.from_numpy(positions).to(self.device)]
+            return self._read(positions.cpu().numpy()).to(self.device)
+        return self._held[positions.to(self.device)]
 
     def _read(self, positions: np.ndarray) -> Tensor:
         return torch.from_numpy(self._clips[self._rows[positions]])

@@ -5,10 +5,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import toy_config, toy_data
 
 from ecstfl import clipbatches
 from ecstfl.cliparray import MappedClips
 from ecstfl.clipbatches import ClipBatches
+from ecstfl.runs import read_features, read_run, run_directory
+from ecstfl.train import train_run
 
 STORED = np.random.default_rng(0).integers(0, 256, (150, 2, 4, 4, 3), dtype=np.uint8)
 ROWS = np.random.default_rng(1).permutation(150)[:130]
@@ -31,6 +34,10 @@ def test_every_way_gives_the_same_batch(index, hold, kind):
     assert batch.dtype == torch.uint8
     batch.zero_()  # a tensor of its own: what is stored stays as it is
     np.testing.assert_array_equal(batches[index].numpy(), wanted)
+    if not isinstance(index, slice):
+        np.testing.assert_array_equal(
+            batches[torch.tensor(index, dtype=torch.int64)].numpy(), wanted
+        )
     assert (len(batches), batches.held) == (130, hold)
 
 
@@ -67,6 +74,24 @@ def test_on_a_gpu(hold):
     for index in ([5, 129, 5], slice(60, 130)):
         assert batches[index].device.type == "cuda"
         np.testing.assert_array_equal(batches[index].cpu().numpy(), STORED[ROWS][index])
+
+
+def test_training_from_disk_is_training_from_memory(tmp_path):
+    """The same run, bit for bit, from an array and from rows of a file in another order."""
+    clipset, clips = toy_data(groups=5)
+    order = np.random.default_rng(3).permutation(len(clips))
+    np.save(tmp_path / "rows.npy", clips[order])
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    config = toy_config(clipset, epochs=2)
+    train_run(config, clipset, clips, tmp_path / "memory")
+    train_run(config, clipset, MappedClips(mapped, np.argsort(order)), tmp_path / "disk")
+    one, other = (read_features(run_directory(tmp_path / d, config)) for d in ("memory", "disk"))
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])
+    histories = [
+        read_run(run_directory(tmp_path / d, config))["history"] for d in ("memory", "disk")
+    ]
+    assert histories[0] == histories[1]
 
 
 def test_pieces_cover_everything():
