@@ -24,7 +24,7 @@ def add_data_parser(subparsers: Any) -> argparse.ArgumentParser:
         "licence are shown first; an interrupted download goes on; every file is verified "
         "against the official record.",
     )
-    get.add_argument("name", choices=("ravdess", "crema-d"), help="data set")
+    get.add_argument("name", help="ravdess or crema-d")
     get.add_argument("--root", type=Path, required=True, help="folder to fill")
     get.add_argument(
         "--actors",

@@ -387,7 +387,7 @@ def _continue(remote: RemoteFile, part: Path, bar: tqdm | None) -> None:
     have = part.stat().st_size if part.exists() else 0
     if have > remote.size:
         part.unlink()
-        have = 0
+        have = _back(bar, remote.size)
     if have == remote.size:
         part.touch()
         return
@@ -400,10 +400,9 @@ def _continue(remote: RemoteFile, part: Path, bar: tqdm | None) -> None:
         if have and not resumed:
             if answer.status == 206:
                 part.unlink()
+                _back(bar, have)
                 raise ConnectionError("the server sent another range than asked")
-            if bar is not None:  # the server begins anew, so the bar goes back
-                bar.update(-have)
-            have = 0
+            have = _back(bar, have)  # the server begins anew
         with part.open("ab" if resumed else "wb") as file:
             while have < remote.size:
                 block = answer.read(min(BLOCK, remote.size - have))
@@ -417,6 +416,13 @@ def _continue(remote: RemoteFile, part: Path, bar: tqdm | None) -> None:
                 file.close()
                 part.unlink()
                 raise UserError(f"{remote.url}: sends more than the {remote.size} bytes recorded")
+
+
+def _back(bar: tqdm | None, count: int) -> int:
+    """Take bytes that are thrown away off the bar; return how many are left: none."""
+    if bar is not None:
+        bar.update(-count)
+    return 0
 
 
 def _get_archive(remote: RemoteFile, folder: Path, bar: tqdm) -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from miniatures import make_cremad, make_ravdess
 
 from ecstfl import download
+from ecstfl.cli import main
 from ecstfl.cremad import open_cremad
 from ecstfl.datacli import add_data_parser, parse_numbers
 from ecstfl.download import (
@@ -232,6 +233,82 @@ def test_a_link_on_disk_is_not_followed(remote, tmp_path):
     with pytest.raises(UserError, match="leads outside"):
         fetch(remote, folder)
     assert not list(other.iterdir())
+
+
+class Bar:
+    """Counts as a progress bar does; Ctrl-C comes at its nth step."""
+
+    def __init__(self, total=0, stop=None):
+        self.total, self.n, self.steps, self.stop = total, 0, [], stop
+
+    def update(self, step):
+        self.n += step
+        self.steps.append(self.n)
+        if self.stop is not None and len(self.steps) == self.stop:
+            raise KeyboardInterrupt
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(
+    "faults", [[], ["cut", "cut"], ["cut", "no ranges"], ["cut", "wrong range"]]
+)
+def test_progress_ends_at_the_size_whatever_happens(site, remote, tmp_path, monkeypatch, faults):
+    monkeypatch.setattr(download, "BLOCK", 1 << 16)
+    site.faults["/f.bin"] = list(faults)
+    bar = Bar()
+    fetch(remote, tmp_path, bar)
+    assert bar.n == len(DATA)
+    assert max(bar.steps) == len(DATA)
+    assert len(bar.steps) >= 16
+
+
+def test_progress_counts_what_an_earlier_run_fetched(site, remote, tmp_path):
+    part = tmp_path / "sub" / "f.bin.part"
+    part.parent.mkdir()
+    part.write_bytes(DATA[:1000])
+    bar = Bar()
+    fetch(remote, tmp_path, bar)
+    assert (bar.steps[0], bar.n) == (1000, len(DATA))
+    (part.parent / "f.bin").rename(part)
+    part.write_bytes(DATA + b"more than there should be")
+    bar = Bar()
+    fetch(remote, tmp_path, bar)
+    assert bar.n == len(DATA)
+    bar = Bar()
+    fetch(remote, tmp_path, bar)  # verified on disk: nothing is asked for
+    assert bar.n == len(DATA)
+    assert len(site.asked) == 2
+
+
+def test_ctrl_c_keeps_what_came_and_the_next_run_goes_on(site, remote, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "BLOCK", 1 << 16)
+    with pytest.raises(KeyboardInterrupt):
+        fetch(remote, tmp_path, Bar(stop=5))
+    assert not (tmp_path / "sub" / "f.bin").exists()
+    have = (tmp_path / "sub" / "f.bin.part").stat().st_size
+    assert have == 5 << 16
+    assert fetch(remote, tmp_path).read_bytes() == DATA
+    assert site.asked == [("/f.bin", None), ("/f.bin", f"bytes={have}-")]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_leftovers_of_another_file_are_found_by_the_checksum(site, remote, tmp_path, ranges):
+    part = tmp_path / "sub" / "f.bin.part"
+    part.parent.mkdir()
+    part.write_bytes(b"x" * 1000)
+    if not ranges:  # the server begins anew, and so nothing of the leftovers remains
+        site.faults["/f.bin"] = ["no ranges"]
+        assert fetch(remote, tmp_path).read_bytes() == DATA
+        return
+    with pytest.raises(UserError, match="differs from the official record"):
+        fetch(remote, tmp_path)
+    assert list(part.parent.iterdir()) == []
+    assert fetch(remote, tmp_path).read_bytes() == DATA
 
 
 # --- archives --------------------------------------------------------------------------------
@@ -595,7 +672,98 @@ def test_command_needs_somebody_to_ask(ravdess, tmp_path, monkeypatch):
         run("ravdess", "--root", tmp_path / "root")
 
 
-def test_dfew_cannot_be_fetched():
+def get(*words):
+    return main(["data", "get", *map(str, words), "--yes"])
+
+
+def one_sentence(capsys):
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("ecstfl: ")]
+    return line
+
+
+def test_ctrl_c_in_the_command(site, ravdess, tmp_path, monkeypatch, capsys):
+    """Exit code 130; the same command goes on inside the archive under way."""
+    monkeypatch.setattr(download, "RAVDESS", ravdess)
+    monkeypatch.setattr(download, "BLOCK", 1024)
+    root = tmp_path / "root"
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "_progress", lambda *_: Bar(stop=2))
+        assert get("ravdess", "--root", root) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    with pytest.raises(UserError, match="unfinished download"):
+        open_ravdess_or_find_nothing(root)
+    site.asked.clear()
+    assert get("ravdess", "--root", root) == 0
+    assert ("/files/Video_Speech_Actor_01.zip", "bytes=2048-") in site.asked
+    assert len(open_ravdess(root)) == 14
+
+
+def open_ravdess_or_find_nothing(root):
+    """With no video yet the reader says so; what is unfinished shows beside one."""
+    video = root / "Actor_05" / "02-01-03-01-01-01-05.mp4"
+    video.parent.mkdir()
+    video.write_bytes(b"")
+    try:
+        return open_ravdess(root)
+    finally:
+        video.unlink()
+        video.parent.rmdir()
+
+
+@pytest.mark.parametrize("member", ["../evil.mp4", "/evil.mp4", "link"])
+def test_an_evil_archive_is_refused_by_the_command(
+    site, ravdess, tmp_path, monkeypatch, capsys, member
+):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("Actor_01/02-01-03-01-01-01-01.mp4", b"good")
+        info = zipfile.ZipInfo("x")
+        info.filename = "Actor_01/02-01-04-01-01-01-01.mp4" if member == "link" else member
+        info.external_attr = (stat.S_IFLNK if member == "link" else stat.S_IFREG | 0o644) << 16
+        archive.writestr(info, "/etc/passwd")
+    key, data = "Video_Speech_Actor_01.zip", packed.getvalue()
+    site.files[f"/files/{key}"] = data
+    record = json.loads(site.files["/record"])
+    for entry in record["files"]:
+        if entry["key"] == key:
+            entry |= {"size": len(data), "checksum": f"md5:{hashlib.md5(data).hexdigest()}"}
+    site.files["/record"] = json.dumps(record).encode()
+    monkeypatch.setattr(download, "RAVDESS", ravdess)
+    root = tmp_path / "deep" / "root"
+    before = {p for p in tmp_path.rglob("*") if p.is_file()}
+    assert get("ravdess", "--root", root, "--actors", "1", "--quiet") == 2
+    said = one_sentence(capsys)
+    assert key in said
+    assert "nothing was unpacked" in said
+    after = {p for p in tmp_path.rglob("*") if p.is_file()}
+    assert after - before == {root / key}  # the archive itself, to look at; nothing of its content
+
+
+def test_a_full_disk_in_the_command(ravdess, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(download, "RAVDESS", ravdess)
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download, "_continue", full)
+    assert get("ravdess", "--root", tmp_path / "root", "--quiet") == 2
+    assert "the disk is full; make room" in one_sentence(capsys)
+
+
+def test_a_wrong_checksum_in_the_command(site, ravdess, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(download, "RAVDESS", ravdess)
+    data = bytearray(site.files["/files/Video_Speech_Actor_01.zip"])
+    data[len(data) // 2] ^= 1
+    site.files["/files/Video_Speech_Actor_01.zip"] = bytes(data)
+    assert get("ravdess", "--root", tmp_path / "root", "--quiet") == 2
+    said = one_sentence(capsys)
+    assert "Video_Speech_Actor_01.zip: its md5 differs from the official record" in said
+    assert not list((tmp_path / "root").rglob("*.mp4"))
+
+
+def test_dfew_cannot_be_fetched(tmp_path, capsys):
+    assert get("dfew", "--root", tmp_path) == 2
+    assert "signed request" in one_sentence(capsys)
     with pytest.raises(UserError, match="signed request"):
         source_of("dfew")
     with pytest.raises(UserError, match="use ravdess or crema-d"):
