@@ -366,6 +366,12 @@ def _add_data_choice(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies")
     parser.add_argument(
+        "--layout",
+        metavar="KIND",
+        help="dfew: which clips to read, clip_224x224_16f, clip_224x224 or original (default: "
+        "the first of them that is there)",
+    )
+    parser.add_argument(
         "--allow-missing",
         action="store_true",
         help="go on without clips that are missing or broken; the results then say so",
@@ -440,7 +446,7 @@ def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
 def _open(args: argparse.Namespace) -> ClipSet:
     from ecstfl.opendata import open_data
 
-    clipset = open_data(args.data, args.root, allow_missing=args.allow_missing)
+    clipset = open_data(args.data, args.root, allow_missing=args.allow_missing, layout=args.layout)
     for note in clipset.notes:
         print(f"Note: {note}")
     return clipset
@@ -457,7 +463,8 @@ def _tag(args: argparse.Namespace) -> str:
     """Folder name below results/ and figures/: the profile, and the data when not embedded."""
     if args.data == "embedded":
         return args.profile
-    return f"{Path(args.data).stem}-{args.profile}"
+    kind = f"-{args.layout}" if args.layout else ""
+    return f"{Path(args.data).stem}{kind}-{args.profile}"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ paper    five folds, full-width C3D, 16 x 112 x 112          a GPU
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -124,14 +125,24 @@ def choose_methods(profile: Profile, names: Sequence[str]) -> Profile:
 
 
 def select_clips(profile: Profile, clipset: ClipSet) -> ClipSet:
-    """Keep the clips that the profile uses: all, or the first groups of each fold."""
+    """Keep the clips that the profile uses: all, or the first groups of each fold.
+
+    Of clips without a group (DFEW) as many of each class and fold are kept.
+    """
     if not profile.groups_a_fold:
         return clipset
     kept: set[str] = set()
     for fold in clipset.folds:
-        groups = sorted({clip.group for clip in clipset if clip.fold == fold})
+        groups = sorted({clip.group for clip in clipset if clip.fold == fold} - {""})
         kept |= set(groups[: profile.groups_a_fold])
-    return clipset.subset([clip.group in kept for clip in clipset])
+    seen: Counter[tuple[int | None, int | None]] = Counter()
+    keep = []
+    for clip in clipset:
+        if not clip.group:
+            seen[clip.fold, clip.label] += 1
+        few = not clip.group and seen[clip.fold, clip.label] <= profile.groups_a_fold
+        keep.append(few or clip.group in kept)
+    return clipset.subset(keep)
 
 
 def plan_runs(

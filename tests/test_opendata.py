@@ -1,8 +1,13 @@
+from collections import Counter
+
 import pytest
 from miniatures import make_cremad, make_dfew, make_folder, make_ravdess
 
+from ecstfl import reproduce
+from ecstfl.cli import main
 from ecstfl.errors import UserError
 from ecstfl.opendata import open_data, survey_data
+from ecstfl.profiles import get_profile, select_clips
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,36 @@ def test_layout(minis, tmp_path):
     for name in ("ravdess", "embedded"):
         with pytest.raises(UserError, match="only dfew comes in several layouts"):
             open_data(name, minis / "ravdess", layout="original")
+
+
+def test_smoke_takes_a_few_clips_of_each_class_where_nobody_is_named(tmp_path):
+    """All of DFEW would take hours; groups are unknown there."""
+    clips = open_data("dfew", make_dfew(tmp_path, per_fold=3))
+    few = select_clips(get_profile("smoke"), clips)
+    counts = Counter((c.fold, c.label) for c in few)
+    assert counts == {(fold, label): 2 for fold in range(1, 6) for label in range(7)}
+    assert list(few.ids) == [i for i in clips.ids if i in few.ids]
+    assert select_clips(get_profile("quick"), clips) is clips
+
+
+def test_the_command_reads_the_layout_asked_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = make_dfew(tmp_path / "dfew")
+    make_dfew(root, version="clip_224x224")
+    words = ["reproduce", "--data", "dfew", "--root", str(root), "--profile", "smoke"]
+    monkeypatch.setattr(reproduce, "preprocess", lambda clipset, *_, **__: stop(clipset))
+    assert main([*words, "--layout", "clip_224x224", "--device", "cpu"]) == 2
+    assert "stopped at dfew-clip_224x224" in capsys.readouterr().err
+    assert main([*words, "--device", "cpu"]) == 2
+    assert "stopped at dfew\n" in capsys.readouterr().err
+    folders = sorted(p.name for p in (tmp_path / "results").iterdir())
+    assert folders == ["dfew-clip_224x224-smoke", "dfew-smoke"]
+    assert main([*words, "--layout", "original"]) == 2
+    assert "no original under" in capsys.readouterr().err
+
+
+def stop(clipset):
+    raise UserError(f"stopped at {clipset.name}")
 
 
 @pytest.mark.parametrize("name", ["dfew", "ravdess", "crema-d"])
