@@ -161,9 +161,9 @@ IN_CONTENT = {"unreadable", "duplicate-across-folds", "duplicate-label", "duplic
               "short-clip", "frame-gap"}  # fmt: skip
 
 
-def make_csv(root):
+def make_csv(root, faces=False):
     people = ("ann", "bob", "cy", "dee", "eve")
-    make_folder(root / "v", people)
+    make_folder(root / "v", people, faces=faces)
     rows = [
         f"v/{label.lower()}/{person}/a.mp4,{label},{person},{fold}"
         for label in CLASSES

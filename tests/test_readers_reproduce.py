@@ -1,28 +1,60 @@
 """From each layout to a table: the whole way, on miniatures with rendered faces."""
 
+import json
+
 import pytest
 from miniatures import have_faces, make_cremad, make_dfew, make_folder, make_ravdess
+from test_badinput import make_csv
 
 from ecstfl.cli import main
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    ("name", "make"),
-    [
-        ("dfew", lambda root: make_dfew(root, per_fold=2, faces=True)),
-        ("ravdess", lambda root: make_ravdess(root, actors=(1, 3, 5), most=2, faces=True)),
-        ("crema-d", lambda root: make_cremad(root, actors=(1001, 1002, 1003), most=2, faces=True)),
-        ("own", lambda root: make_folder(root, faces=True, clips=2)),
-    ],
-)
-def test_reproduce_ends_in_a_table(tmp_path, monkeypatch, name, make):
+def dfew_with_short_clips(root):
+    """One clip of a single frame and one of three, as DFEW has a few below 16."""
+    make_dfew(root, per_fold=2, faces=True)
+    for clip, frames in (("00001", 1), ("00004", 3)):
+        for n in range(frames + 1, 17):
+            (root / "Clip" / "clip_224x224_16f" / clip / f"{n}.jpg").unlink()
+
+
+def dfew_all_frames(root):
+    make_dfew(root, per_fold=2, version="clip_224x224", faces=True)
+
+
+def dfew_original(root):
+    """As films, with the variants met in the wild."""
+    splits = "{part}_single-labeled"
+    make_dfew(root, 2, "original", splits, first_label=0, doubled=True, faces=True)
+
+
+LAYOUTS = {
+    "dfew": ("dfew", "none", dfew_with_short_clips),
+    "dfew-clip_224x224": ("dfew", "none", dfew_all_frames),
+    "dfew-original": ("dfew", "points5", dfew_original),
+    "ravdess": ("ravdess", "points5", lambda r: make_ravdess(r, (1, 3, 5), most=2, faces=True)),
+    "crema-d": (
+        "crema-d",
+        "points5",
+        lambda r: make_cremad(r, (1001, 1002, 1003), most=2, faces=True),
+    ),
+    "folder": ("", "points5", lambda r: make_folder(r, faces=True, clips=2)),
+    "csv": ("", "points5", lambda r: make_csv(r, faces=True)),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_reproduce_ends_in_a_table(tmp_path, monkeypatch, layout):
     if not have_faces():
         pytest.skip("the embedded clips are not here")
     monkeypatch.chdir(tmp_path)
-    root = make(tmp_path / name)
-    data = [str(root)] if name == "own" else [name, "--root", str(root)]
+    name, alignment, make = LAYOUTS[layout]
+    root = tmp_path / "data"
+    make(root)
+    data = [name, "--root", str(root)]
+    if not name:
+        data = [str(root / "clips.csv" if layout == "csv" else root)]
     words = ["reproduce", "--data", *data, "--profile", "smoke", "--device", "cpu"]
     assert main([*words, "--workers", "1"]) == 0
     (table,) = tmp_path.glob("results/*/table.md")
@@ -30,3 +62,8 @@ def test_reproduce_ends_in_a_table(tmp_path, monkeypatch, name, make):
     assert "softmax only" in text
     assert "EC-STFL" in text
     assert str(tmp_path) not in text
+    assert ("no test clip shows Surprise" in text) == (layout == "crema-d")
+    runs = [json.loads(path.read_text()) for path in tmp_path.glob("results/*/runs/*/run.json")]
+    assert {run["config"]["data"] for run in runs} == {layout}
+    assert {run["config"]["preprocess"]["alignment"] for run in runs} == {alignment}
+    assert not any(run["synthetic"] for run in runs)  # the reader cannot know
