@@ -5,6 +5,7 @@ import torch
 from toy import toy_config, toy_data
 
 from ecstfl import train as training
+from ecstfl.checkpoint import read_checkpoint
 from ecstfl.config import METHODS, LossConfig
 from ecstfl.cousins import COUSINS, cousin
 from ecstfl.errors import UserError
@@ -148,7 +149,7 @@ def test_centres_learn_and_survive_a_kill(data, tmp_path, name, monkeypatch):
     with pytest.raises(Killed):
         train_run(config, clipset, clips, tmp_path / "killed", progress=kill)
     directory = run_directory(tmp_path / "killed", config)
-    state = torch.load(directory / "checkpoint.pt", weights_only=True)
+    state = read_checkpoint(directory / "checkpoint.pt", config.hash)
     centres = state["loss"]["cousin.centers"]
     start = cousin(name, 7, 16, seed=config.seed).state_dict()["centers"]
     assert not torch.allclose(centres, start)  # they moved ...
@@ -185,7 +186,7 @@ def test_a_checkpoint_of_another_loss_is_moved_aside(data, tmp_path):
     with pytest.raises(Killed):
         train_run(config, clipset, clips, tmp_path, progress=kill)
     path = run_directory(tmp_path, config) / "checkpoint.pt"
-    state = torch.load(path, weights_only=True)
+    state = read_checkpoint(path, config.hash)
     del state["loss"]
     torch.save(state, path)
     with pytest.warns(UserWarning, match="broken"):
@@ -204,7 +205,7 @@ def test_a_checkpoint_from_before_the_cousins_still_resumes(data, tmp_path):
     with pytest.raises(Killed):
         train_run(config, clipset, clips, tmp_path / "killed", progress=kill)
     path = run_directory(tmp_path / "killed", config) / "checkpoint.pt"
-    state = torch.load(path, weights_only=True)
+    state = read_checkpoint(path, config.hash)
     assert not state.pop("loss")
     torch.save(state, path)
     epochs = []
