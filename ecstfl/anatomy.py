@@ -110,14 +110,17 @@ def total(layers: Sequence[Layer]) -> tuple[int, int]:
 
 def _up_to(net: C3D, layer: str, clips: Tensor) -> Tensor:
     """Run a C3D up to a convolution or pooling; ReLU after each convolution."""
+    modules = dict(net.named_children())
+    if layer not in modules or not layer.startswith(("conv", "pool")):
+        raise ValueError(f"layer: expected a convolution or pooling of C3D, got {layer!r}")
     x = clips
-    for name, module in net.named_children():
+    for name, module in modules.items():
         x = module(x)
         if name == layer:
-            return x
+            break
         if name.startswith("conv"):
             x = torch.relu(x)
-    raise ValueError(f"layer: expected a convolution or pooling of C3D, got {layer!r}")
+    return x
 
 
 def _centre(features: Tensor) -> Tensor:

@@ -386,7 +386,7 @@ with check("2.3"):
         target = draw.normal(size=(K, 2)) * 9 + 50
         M = np.asarray(similarity(source, target))
         wanted = align.similarity(source, target)
-        assert M.shape == (2, 3), f"expected shape (2, 3), got {M.shape}"
+        assert M.shape == (2, 3), f"{K} points: expected shape (2, 3), got {M.shape}"
         assert abs(M[0, 0] - M[1, 1]) < 1e-7, "a similarity has the same a twice: no shear"
         assert abs(M[0, 1] + M[1, 0]) < 1e-7, "a similarity has b and -b: no mirroring"
         assert np.allclose(M, wanted, atol=1e-6), (
