@@ -89,6 +89,8 @@ LINKS: Final = (
         "a spatiotemporal backbone",
         "c3d.C3D",
         "test_c3d.py::test_full_width_parameters",
+        "05_c3d",
+        "Exercise 5.1: How many places?",
     ),
     Link(
         "claim 3 (3-1), paper",
@@ -103,6 +105,8 @@ LINKS: Final = (
         "attach the loss to one of the last layers",
         "tap.Tap",
         "test_tap.py::test_gives_output_and_features_before_the_relu",
+        "05_c3d",
+        "Exercise 5.5: Tap a layer",
     ),
     Link(
         "claim 3 (3-3), [0020]",

@@ -276,4 +276,4 @@ question(
 # * Barrett et al., *Emotional expressions reconsidered*, Psychological Science in the Public Interest
 #   2019: what a face can and cannot tell.
 #
-# Next: 03, from any length to 16 frames, or straight to 04, the formula.
+# Next: 01, the data, or straight to 04, the formula.

@@ -33,6 +33,7 @@ from ecstfl.errors import UserError
 from ecstfl.folder import assign_folds
 from ecstfl.labels import CLASSES, DFEW_COUNTS
 from ecstfl.lessons import check, play
+from ecstfl.stamp import run_id, stamp
 
 settings = lessons.start("01")
 
@@ -565,7 +566,7 @@ assert gain["as it is"]["nearest"] < 0.01
 assert 0.06 < gain["scenes cut in two"]["nearest"] < 0.11
 assert 0.14 < gain["cut and typecast"]["nearest"] < 0.20
 assert max(abs(row["linear"]) for row in gain.values()) < 0.03
-plots_data.leak_gains(scores)
+stamp(plots_data.leak_gains(scores), run_id("leak", draws=draws, seed=1), fresh=True)
 
 # %% [markdown]
 # Nearly every clip leaks in all three, and the effect is anything from nothing to a lot:
