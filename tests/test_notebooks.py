@@ -271,6 +271,7 @@ UNTRAINED = {
     "01": ("filmstrip", "class_shares", "fold_maps", "clip_moments"),
     "06": ("dfew_batch",),
     "08": ("noise_maps", "bent_sizes", "one_class_away"),
+    "09": ("costs", "published_gains", "loss_arrows", "after_descent"),
 }
 
 
