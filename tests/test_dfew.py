@@ -197,6 +197,7 @@ def test_labels_that_cannot_be_told_apart(tmp_path):
             path = set_csv(root, part, fold)
             lines = [x for x in path.read_text().splitlines() if not x.endswith(",7")]
             path.write_text("\n".join(lines))
+    assert "label-ambiguous" in kinds(root, "error")
     with pytest.raises(UserError, match="cannot be told apart"):
         open_dfew(root)
 
