@@ -16,7 +16,7 @@
 # | Time | {{minutes}} min to run (quick profile, two CPU cores); no GPU is used |
 # | Memory | {{memory}} at the peak; no GPU memory |
 # | Data | the class sizes of DFEW (printed in its paper) |
-# | Source | CN112101119A claims 1 to 4; Jiang et al., ACM MM 2020 |
+# | Source | CN112101119A claims 1 to 5; Jiang et al., ACM MM 2020 |
 # | Exercises | {{exercises}} |
 
 # %% part="setup"
@@ -260,7 +260,7 @@ question(
 # ## Summary
 #
 # * The doctor says what is missing, and what to do.
-# * Every claim has a function, a test and (step by step) a lesson.
+# * Every claim has a function, a test and a lesson.
 # * Labels are 0 to 6 here and 1 to 7 in DFEW.
 #
 # ## What can go wrong

@@ -435,8 +435,8 @@ def similarity(source, target):
 
 
 # %% [markdown]
-# The last wrong answer is worth a thought: the best way there and the best way back are not each other's
-# inverse. Least squares forgives errors on one side only.
+# A thought on the side: the best way there and the best way back are not each other's inverse. Least
+# squares forgives errors on one side only.
 #
 # Now by complex numbers, and by the package, for the faces found above:
 
