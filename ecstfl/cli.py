@@ -54,7 +54,7 @@ def _recorded(arguments: Sequence[str]) -> str:
             and before not in places
             and not argument.startswith(tuple(f"{place}=" for place in places))
         ):
-            kept.append(argument)
+            kept.append(Path(argument).name if before == "--data" else argument)
     return shlex.join(["ecstfl", *kept])
 
 
@@ -158,8 +158,9 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 def _train(args: argparse.Namespace) -> int:
     from ecstfl.config import LossConfig
+    from ecstfl.parallel import joined
     from ecstfl.profiles import get_profile
-    from ecstfl.reproduce import reproduce
+    from ecstfl.reproduce import choose_device, reproduce
 
     profile = _profile(args, get_profile(args.profile))
     known = [m for m in profile.methods if m.method == args.method]
@@ -173,18 +174,19 @@ def _train(args: argparse.Namespace) -> int:
     profile = replace(profile, methods=(method,))
     clipset = _open(args)
     places = _places(args, "-train")
-    reproduce(
-        profile,
-        clipset,
-        places,
-        folds=(args.fold,),
-        seeds=(args.seed,),
-        workers=1,
-        evaluate="validation" if args.validate else "test",
-        device=args.device,
-        allow_missing=args.allow_missing,
-        command=args.command_line,
-    )
+    with joined(choose_device(args.device)):
+        reproduce(
+            profile,
+            clipset,
+            places,
+            folds=(args.fold,),
+            seeds=(args.seed,),
+            workers=1,
+            evaluate="validation" if args.validate else "test",
+            device=args.device,
+            allow_missing=args.allow_missing,
+            command=args.command_line,
+        )
     return 0
 
 
@@ -230,8 +232,9 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
 
 def _reproduce(args: argparse.Namespace) -> int:
     from ecstfl.explain import explain
+    from ecstfl.parallel import joined
     from ecstfl.profiles import choose_methods, get_profile, plan_runs, select_clips
-    from ecstfl.reproduce import reproduce
+    from ecstfl.reproduce import choose_device, reproduce
 
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers must be at least 1, got {args.workers}")
@@ -247,19 +250,20 @@ def _reproduce(args: argparse.Namespace) -> int:
         configs = plan_runs(profile, chosen, folds=folds, seeds=seeds)
         print(explain(places.results, configs, args.explain))
         return 0
-    reproduce(
-        profile,
-        clipset,
-        places,
-        folds=folds,
-        seeds=seeds,
-        workers=args.workers,
-        device=args.device,
-        allow_missing=args.allow_missing,
-        resume=args.resume,
-        train=not args.no_train,
-        command=args.command_line,
-    )
+    with joined(choose_device(args.device)):
+        reproduce(
+            profile,
+            clipset,
+            places,
+            folds=folds,
+            seeds=seeds,
+            workers=args.workers,
+            device=args.device,
+            allow_missing=args.allow_missing,
+            resume=args.resume,
+            train=not args.no_train,
+            command=args.command_line,
+        )
     return 0
 
 

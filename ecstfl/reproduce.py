@@ -31,7 +31,7 @@ from ecstfl.clipset import ClipSet
 from ecstfl.config import RunConfig, from_dict
 from ecstfl.errors import UserError
 from ecstfl.memory import is_out_of_memory
-from ecstfl.parallel import crew, decide, joined, wait
+from ecstfl.parallel import crew, decide, wait
 from ecstfl.preprocess import Prepared, preprocess
 from ecstfl.profiles import Profile, plan_runs, select_clips
 from ecstfl.runs import (
@@ -107,35 +107,9 @@ def reproduce(
         UserError: anything in the input or the folders that stops the work, in one sentence.
     """
     device = choose_device(device)
-    with joined(device) as ours:  # alone, unless started by torchrun
-        if not ours.first:
-            say = _silent
-        return _reproduce(
-            profile, clipset, places, folds, seeds, evaluate, workers, device, allow_missing,
-            resume, train, command, say,
-        )  # fmt: skip
-
-
-def _silent(_: str) -> None:
-    """Say nothing: another process of the same training says it."""
-
-
-def _reproduce(
-    profile: Profile,
-    clipset: ClipSet,
-    places: Places,
-    folds: tuple[int, ...] | None,
-    seeds: tuple[int, ...] | None,
-    evaluate: str,
-    workers: int | None,
-    device: str,
-    allow_missing: bool,
-    resume: bool,
-    train: bool,
-    command: str,
-    say: Callable[[str], None],
-) -> list[Path]:
-    ours = crew()
+    ours = crew()  # alone, unless torchrun started several processes that have joined
+    if not ours.first:
+        say = _silent
     if clipset.aligned:  # DFEW's face versions: cut by the authors, not to be cut again
         profile = replace(profile, preprocess=replace(profile.preprocess, alignment="none"))
     clipset = select_clips(profile, clipset)
@@ -195,7 +169,14 @@ def _reproduce(
     else:
         say("Steps 1 and 2 of 3: nothing to do, every run of this plan is finished")
     say("Step 3 of 3: table and figures")
-    return render(configs, places, command=command, say=say) if ours.first else []
+    if not ours.first:
+        return []
+    notes = () if clipset.synthetic else clipset.notes  # what the reader found amiss in the data
+    return render(configs, places, command=command, data_notes=notes, say=say)
+
+
+def _silent(_: str) -> None:
+    """Say nothing: the first process of the training says it."""
 
 
 def _is_missing(config: RunConfig, places: Places) -> bool:
@@ -450,10 +431,16 @@ def render(
     places: Places,
     *,
     command: str,
+    data_notes: tuple[str, ...] = (),
     say: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Write the table and the figures from finished runs; return their paths."""
+    """Write the table, with notes about its data, and the figures from finished runs.
+
+    Returns:
+        Their paths, the table's first.
+    """
     table = build_table(places.results, configs)
+    table = replace(table, marks=(*table.marks, *data_notes))
     text = markdown(table)
     written = []
     contents = {

@@ -85,7 +85,7 @@ def test_doctor_names_what_is_missing_and_what_to_do(tmp_path, monkeypatch, caps
         (["--folds", "9"], "no fold 9; its folds: 1, 2, 3, 4, 5"),
         (["--data", "nosuch"], "unknown data 'nosuch'"),
         (["--data", "dfew"], "--root"),
-        (["--weight", "-1"], "must not be negative, got -1"),
+        (["--weight", "-1"], "must not be negative, and a number, got -1"),
         (["--epochs", "0"], "epochs >= 1"),
         (["--workers", "0"], "--workers must be at least 1"),
         (["--device", "tpu"], "unknown device 'tpu'"),
