@@ -119,6 +119,8 @@ def reproduce(
         if not resume:
             _set_aside(places.results, configs, say)
     todo = [c for c in configs if _is_missing(c, places)]
+    if ours.first:
+        _clear([c for c in configs if c not in todo], places)
     if not ours.alone:
         workers = 1  # all processes are on one run
     if workers is None:
@@ -370,6 +372,8 @@ def _train_pending(
     """Train what is neither finished nor claimed, until everything is finished."""
     while True:
         pending = [c for c in configs if _is_missing(c, places)]
+        if crew().first:
+            _clear([c for c in configs if c not in pending], places)
         if not pending:
             return
         trained = False
@@ -390,6 +394,12 @@ def _train_pending(
                 trained = True
         if not trained:
             return  # the rest is claimed by a process that will finish it
+
+
+def _clear(finished: list[RunConfig], places: Places) -> None:
+    """Remove the checkpoint that a process left when it died right after its last word."""
+    for config in finished:
+        (run_directory(places.results, config) / "checkpoint.pt").unlink(missing_ok=True)
 
 
 class _Bars:

@@ -126,6 +126,7 @@ def test_ten_kills_at_random_moments_change_nothing(tmp_path, quiet):
     assert left(tmp_path, config) == FILES
 
 
+@pytest.mark.slow
 def test_a_kill_at_every_step_of_every_write_changes_nothing(tmp_path, quiet):
     """Half-written, written, synced, renamed, unlinked: a process dies at each of these points."""
     code = """
