@@ -194,7 +194,7 @@ def _gains(axis: Axes, methods: Sequence[MethodPeeks]) -> None:
     axis.set_xlim(-0.08 * max(most, 1), 1.35 * max(most, 1))
     axis.axvline(0, color="0.25", lw=1)
     axis.grid(axis="x", color="0.9")
-    axis.set(title="What peeking adds to each method", xlabel="percent points (dot: a run)")
+    axis.set(title="What peeking adds", xlabel="percent points (dot: a run)")
 
 
 def _claim_panel(axis: Axes, methods: Sequence[MethodPeeks], metric: str) -> None:
@@ -207,7 +207,7 @@ def _claim_panel(axis: Axes, methods: Sequence[MethodPeeks], metric: str) -> Non
         y = len(methods) - 1 - number
         if method.claims is None:
             axis.annotate(
-                "softmax only: compared with" if number == 0 else "no twin", (0, y), (4, 0),
+                "the baseline" if number == 0 else "no twin", (0, y), (4, 0),
                 textcoords="offset points", va="center", fontsize=9, color="0.35",
             )  # fmt: skip
             continue
@@ -231,6 +231,6 @@ def _claim_panel(axis: Axes, methods: Sequence[MethodPeeks], metric: str) -> Non
     axis.set_yticks([])
     axis.set_ylim(-0.6, len(methods) - 0.25)
     axis.set(
-        title=f"{metric.upper()} over softmax-only one could claim",
+        title=f"{metric.upper()} gain one could claim",
         xlabel="percent points, mean over folds and seeds",
     )

@@ -10,7 +10,7 @@ import pytest
 from ecstfl.config import RunConfig, from_dict
 from ecstfl.embedded import open_embedded
 from ecstfl.metrics import confusion_matrix
-from ecstfl.profiles import get_profile, plan_runs
+from ecstfl.profiles import choose_methods, get_profile, plan_runs
 from ecstfl.reproduce import Places
 from ecstfl.runs import read_features
 from ecstfl.study import collect, plan_study, to_csv
@@ -19,7 +19,8 @@ from ecstfl.table import build_table, markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 LANDED = ROOT / "results" / "landed" / "quick"
-RUNS = sorted(LANDED.glob("runs/*/run.json"))
+FULL = ROOT / "results" / "landed" / "full"
+RUNS = sorted([*LANDED.glob("runs/*/run.json"), *FULL.glob("runs/*/run.json")])
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,22 @@ def test_readme_shows_the_table_of_the_landed_runs(configs):
     assert (LANDED / "table.md").read_text() == table
 
 
+@pytest.fixture(scope="module")
+def full():
+    """What is landed of the full profile: two of its methods, one of its seeds."""
+    profile = choose_methods(get_profile("full"), ["softmax", "ec-stfl:patent"])
+    return plan_runs(profile, open_embedded(ROOT / "data"), seeds=(0,))
+
+
+def test_readme_shows_the_landed_part_of_the_full_table(full):
+    shown = (ROOT / "README.md").read_text().split("<!-- landed table: full -->")[1]
+    shown = shown.split("<!-- end of landed table -->")[0]
+    table = build_table(FULL, full)
+    assert [row.runs for row in table.rows] == [5, 5]
+    assert shown.strip() == markdown(table).strip()
+    assert (FULL / "table.md").read_text() == markdown(table)
+
+
 @pytest.mark.parametrize("path", RUNS, ids=lambda p: p.parent.name)
 def test_each_landed_run_agrees_with_its_own_predictions(path):
     run = json.loads(path.read_text())
@@ -54,6 +71,13 @@ def test_each_landed_run_agrees_with_its_own_predictions(path):
     assert config.name == path.parent.name
     assert len(run["history"]) == config.optim.epochs
     assert run["provenance"]["modified"] is False  # made by code that can be checked out
+
+
+@pytest.mark.parametrize("name", ["forest", "peeking", "confusion-pooled"])
+def test_landed_figures_of_the_full_profile_name_all_its_runs(name, full):
+    sidecar = json.loads((ROOT / f"figures/landed/full/{name}.json").read_text())
+    assert set(sidecar["runs"]) == {config.name for config in full}
+    assert "SYNTHETIC" in (ROOT / f"figures/landed/full/{name}.svg").read_text()
 
 
 @pytest.mark.parametrize("name", ["umap", "confusion", "curves"])
