@@ -88,7 +88,7 @@ def test_a_lost_run_alone_is_trained_again_to_the_same_numbers(made, tmp_path):
     after = json.loads((lost / "run.json").read_text())
     assert after["confusion"] == before["confusion"]
     first, second = (r["history"][-1]["loss"] for r in (before, after))
-    assert second == pytest.approx(first, rel=1e-4)  # threads may differ: 2 runs or 1 at a time
+    assert second == pytest.approx(first, rel=1e-3)  # threads may differ: 2 runs or 1 at a time
 
 
 def test_without_training_an_incomplete_plan_is_rendered_and_marked(made, tmp_path):
