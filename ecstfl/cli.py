@@ -157,7 +157,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from ecstfl.config import LossConfig
+    from ecstfl.config import METHODS, LossConfig
     from ecstfl.parallel import joined
     from ecstfl.profiles import get_profile
     from ecstfl.reproduce import choose_device, reproduce
@@ -167,6 +167,10 @@ def _train(args: argparse.Namespace) -> int:
     same_form = [m for m in known if args.form in (None, m.form)]
     if known:
         method = same_form[0] if same_form else replace(known[0], form=args.form)
+        if args.weight is not None and method.method != "softmax":
+            method = replace(method, weight=args.weight)
+    elif args.method not in METHODS:
+        raise UserError(f"unknown method {args.method!r}: use one of {', '.join(METHODS)}")
     elif args.weight is None:
         raise UserError(f"--method {args.method} needs a --weight: no profile has chosen one")
     else:

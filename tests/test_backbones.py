@@ -390,7 +390,7 @@ def test_gradients_are_finite_and_reach_every_weight(name):
         ("r3d18", 4, 12),
         ("resnet3d18", 4, 12),
         ("r2plus1d18", 4, 12),
-        ("p3d", 4, 20),
+        ("p3d", 4, 30),
         ("i3d", 4, 20),
         ("vgg11-lstm", 4, 16),
         ("resnet18-lstm", 4, 20),

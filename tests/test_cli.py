@@ -10,6 +10,7 @@ import time
 import pytest
 
 from ecstfl import cli
+from ecstfl import reproduce as reproducing
 from ecstfl.embedded import open_embedded
 from ecstfl.labels import CLASSES
 
@@ -192,3 +193,19 @@ def test_recorded_commands_name_no_place_of_the_machine(tmp_path):
         ]
     )
     assert recorded == "ecstfl reproduce --profile quick --seeds 1"
+
+
+def test_an_unknown_method_is_named_before_a_weight_is_asked_for(capsys):
+    assert cli.main(["train", "--method", "foo"]) == 2
+    assert "unknown method 'foo': use one of softmax, ec-stfl, center" in capsys.readouterr().err
+
+
+def test_a_weight_given_beside_a_method_of_the_profile_counts(monkeypatch, tmp_path):
+    chosen = []
+    monkeypatch.setattr(reproducing, "reproduce", lambda profile, *_, **__: chosen.append(profile))
+    monkeypatch.chdir(tmp_path)
+    for method in ("center", "ec-stfl"):
+        arguments = ["train", "--profile", "full", "--method", method, "--weight", "0.7"]
+        assert cli.main(arguments) == 0
+        (only,) = chosen[-1].methods
+        assert (only.method, only.weight) == (method, 0.7)

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -55,8 +55,12 @@ def land(results, config, clipset, right, seed=0):
     )
     run = {
         "schema": 1,
-        "config": {},
+        "name": config.name,
+        "config": asdict(config),
         "config_hash": config.hash,
+        "synthetic": True,
+        "confusion": confusion.tolist(),
+        "history": [],
         "recalls": each.tolist(),
         "uar": float(each.mean()),
         "war": float((labels == predictions).mean()),
@@ -335,7 +339,7 @@ def test_the_command_trains_this_run_and_no_other(clipset):
     for other in (
         replace(first, backbone=BackboneConfig("i3d")),
         replace(first, profile="toy"),
-        replace(first, loss=LossConfig("center", weight=0.1)),
+        replace(first, loss=LossConfig("triplet", weight=0.1)),
         replace(first, optim=replace(first.optim, lr=1.0)),
     ):
         assert command(other).startswith("no command")
