@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from ecstfl.conv3d import Conv3d
 
-_CONVOLUTIONS = (  # name, width in units of the first layer's, pooled afterwards?
+CONVOLUTIONS = (
     ("1a", 1, True),
     ("2a", 2, True),
     ("3a", 4, False),
@@ -45,6 +45,7 @@ _CONVOLUTIONS = (  # name, width in units of the first layer's, pooled afterward
     ("5a", 8, False),
     ("5b", 8, True),
 )
+"""Name, channels in units of the first layer's, and whether a pooling follows."""
 
 
 class C3D(nn.Module):
@@ -92,7 +93,7 @@ class C3D(nn.Module):
         self.input_shape = (3, frames, size, size)
 
         channels, t, s = 3, frames, size
-        for index, (name, factor, pooled) in enumerate(_CONVOLUTIONS):
+        for index, (name, factor, pooled) in enumerate(CONVOLUTIONS):
             out = width * factor
             # A bias before BatchNorm would be subtracted again.
             self.add_module(f"conv{name}", Conv3d(channels, out, 3, padding=1, bias=not batch_norm))
@@ -135,7 +136,7 @@ class C3D(nn.Module):
                 f"got {tuple(clips.shape)}"
             )
         x = clips
-        for name, _, pooled in _CONVOLUTIONS:
+        for name, _, pooled in CONVOLUTIONS:
             x = self.get_submodule(f"conv{name}")(x)
             if f"bn{name}" in self._modules:
                 x = self.get_submodule(f"bn{name}")(x)

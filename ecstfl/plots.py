@@ -51,7 +51,8 @@ def descent(x: torch.Tensor, y: torch.Tensor, form: str = "patent") -> tuple[flo
     return loss.item(), -torch.autograd.grad(loss, x)[0]
 
 
-def _scatter(axis: Axes, x: np.ndarray, y: np.ndarray, size: float = 55) -> None:
+def scatter_classes(axis: Axes, x: np.ndarray, y: np.ndarray, size: float = 55) -> None:
+    """Draw points x (n, 2) of classes y (n,) with each class's colour, marker and name."""
     for c in np.unique(y):
         axis.scatter(
             *x[y == c].T,
@@ -71,7 +72,7 @@ def _arrows(axis: Axes, x: torch.Tensor, y: torch.Tensor, form: str, limit: floa
     same = y[:, None] == y
     within = ((x[:, None] - x).norm(dim=-1) * same).sum() / same.sum()
     arrow = (pull * (within / longest if longest else 0)).numpy()
-    _scatter(axis, x.numpy(), y.numpy())
+    scatter_classes(axis, x.numpy(), y.numpy())
     axis.quiver(
         *x.numpy().T,
         *arrow.T,
@@ -151,7 +152,7 @@ def gradient_path(path: Sequence[torch.Tensor], y: torch.Tensor, shown: Sequence
     limit = 1.1 * max(float(path[k].abs().max()) for k in shown)
     ratios = []
     for axis, step in zip(axes, shown, strict=True):
-        _scatter(axis, path[step].numpy(), y.numpy(), 40)
+        scatter_classes(axis, path[step].numpy(), y.numpy(), 40)
         ratios.append(within_between_ratio(path[step], y).item())
         axis.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
         axis.set_title(f"step {step}: ratio {ratios[-1]:.2f}", size=10)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
@@ -19,12 +18,11 @@ from ecstfl.costs import NetworkCost
 from ecstfl.cousins import COUSINS, cousin
 from ecstfl.errors import UserError
 from ecstfl.figures import COLOURS, MARKERS
-from ecstfl.labels import CLASSES
 from ecstfl.loss import ec_stfl_loss, within_between_ratio
+from ecstfl.plots import scatter_classes, toy_points
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-_TOY = (0, 1, 3)  # the classes of plots.toy_points
 
 
 def costs(rows: Sequence[NetworkCost], title: str) -> Figure:
@@ -155,21 +153,6 @@ def inward_share(x: Tensor, y: Tensor, arrows: Tensor) -> float:
     return float(torch.nn.functional.cosine_similarity(arrows, own - x, dim=1).mean())
 
 
-def _points(axis: Axes, x: Tensor, y: Tensor, size: float = 45) -> None:
-    for c in _TOY:
-        chosen = (y == c).numpy()
-        axis.scatter(
-            *x.numpy()[chosen].T,
-            s=size,
-            c=COLOURS[c],
-            marker=MARKERS[c],
-            edgecolors="white",
-            linewidths=0.5,
-            label=CLASSES[c],
-            zorder=3,
-        )
-
-
 def loss_arrows(separation: float = 1.5, spread: float = 0.7, seed: int = 0) -> Figure:
     """Draw where EC-STFL and its cousins draw the same toy points.
 
@@ -181,8 +164,6 @@ def loss_arrows(separation: float = 1.5, spread: float = 0.7, seed: int = 0) -> 
         spread: standard deviation within a class, > 0.
         seed: of the points.
     """
-    from ecstfl.plots import toy_points
-
     x, y = toy_points(separation, spread, seed=seed)
     x = x + torch.tensor([1.0, 0.5], dtype=x.dtype)  # off the origin, which some losses see
     losses = toy_losses(x, y)
@@ -196,7 +177,7 @@ def loss_arrows(separation: float = 1.5, spread: float = 0.7, seed: int = 0) -> 
         value, arrows = pull(loss, x, y)
         length = arrows.norm(dim=1, keepdim=True)
         drawn = arrows / (length * length.max()).sqrt().clamp_min(1e-30)
-        _points(axis, x, y)
+        scatter_classes(axis, x.numpy(), y.numpy(), 45)
         axis.quiver(
             *x.numpy().T,
             *(0.9 * drawn).numpy().T,
@@ -275,7 +256,7 @@ def after_descent(ends: Mapping[str, Tensor], start: Tensor, y: Tensor) -> Figur
     within, between = class_spread(start, y)
     told = {}
     for axis, (name, x) in zip(axes, panels.items(), strict=False):
-        _points(axis, x, y, 32)
+        scatter_classes(axis, x.numpy(), y.numpy(), 32)
         axis.plot(0, 0, "+", color="black", ms=8)
         w, b = class_spread(x, y)
         told[name] = (w / within, b / between)
