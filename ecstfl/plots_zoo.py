@@ -24,7 +24,6 @@ from ecstfl.plots import scatter_classes, toy_points
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-
 def costs(rows: Sequence[NetworkCost], title: str) -> Figure:
     """Draw multiply-adds against parameters, both on log scales."""
     figure = Figure(figsize=(7.6, 4.4), dpi=84, layout="constrained")
