@@ -37,9 +37,14 @@ def landed_runs(folder: str = "quick", *, evaluate: str = "test") -> list[Precom
 
 
 def landed_pairs(
-    folder: str = "quick", method: str = "ec-stfl"
+    folder: str = "quick", method: str = "ec-stfl", *, form: str = "patent"
 ) -> list[tuple[Precomputed, Precomputed]]:
     """Return (softmax only, method) of equal fold, seed and settings, on the same test clips.
+
+    Args:
+        folder: below ``results/landed``.
+        method: as in :class:`ecstfl.config.LossConfig`.
+        form: of EC-STFL; other methods have no forms.
 
     Raises:
         UserError: there is no such pair, or a file is missing or was changed.
@@ -49,8 +54,10 @@ def landed_pairs(
     for first in runs:
         for second in runs:
             one, other = dict(first.run["config"]), dict(second.run["config"])
-            methods = one.pop("loss")["method"], other.pop("loss")["method"]
-            if methods != ("softmax", method) or one != other:
+            plain, joint = one.pop("loss"), other.pop("loss")
+            if (plain["method"], joint["method"]) != ("softmax", method) or one != other:
+                continue
+            if joint["form"] != form:
                 continue
             if np.array_equal(first.features["ids"], second.features["ids"]):
                 pairs.append((first, second))

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import hashlib
 import html
+import inspect
 import io
 import json
 import os
@@ -338,7 +339,8 @@ def play(draw: Callable[..., Any], **controls: Any) -> Any:
 
     Args:
         draw: returns a matplotlib figure; a plain function of the package.
-        controls: as in ipywidgets: (low, high, step), a list of choices, ...
+        controls: as in ipywidgets: (low, high, step), a list of choices, ... Each starts at the
+            default of ``draw``'s argument, where the still figure stands.
 
     Returns:
         The widget, or None where widgets do not run; then the still figure beside it serves.
@@ -354,6 +356,18 @@ def play(draw: Callable[..., Any], **controls: Any) -> Any:
     def show(**values: Any) -> None:
         display(draw(**values))
 
+    # ipywidgets reads defaults off the signature; without one, sliders start in the middle.
+    known = inspect.signature(draw).parameters
+    show.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=known[name].default if name in known else inspect.Parameter.empty,
+            )
+            for name in controls
+        ]
+    )
     widget = ipywidgets.interactive(show, **controls)
     for child in widget.children:
         if hasattr(child, "continuous_update"):

@@ -51,6 +51,25 @@ def test_runs_of_different_settings_are_no_pair(tmp_path, monkeypatch):
         landed_pairs()
 
 
+def test_forms_are_kept_apart(tmp_path, monkeypatch):
+    plain, joint = landed_pairs()[0]
+    for one, form in ((plain, "patent"), (joint, "patent"), (joint, "paper")):
+        place = tmp_path / "runs" / f"{one.directory.name}-{form}"
+        place.mkdir(parents=True)
+        for name in ("run.json", "features.npz"):
+            shutil.copy(one.directory / name, place)
+        run = json.loads((place / "run.json").read_text())
+        run["config"]["loss"]["form"] = form
+        (place / "run.json").write_text(json.dumps(run))
+    (tmp_path / stamp.SUMS).write_text(stamp.checksums(tmp_path))
+    monkeypatch.setattr("ecstfl.landed.landed", lambda folder: tmp_path)
+    for form in ("patent", "paper"):
+        ((_, chosen),) = landed_pairs(form=form)
+        assert chosen.run["config"]["loss"]["form"] == form
+    with pytest.raises(UserError, match="no pair"):
+        landed_pairs(form="released")
+
+
 def test_many_runs_have_a_short_stamp():
     runs = [{"name": f"r{k}"} for k in range(6)]
     assert short_names(runs[:2]) == ["r0", "r1"]

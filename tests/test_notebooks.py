@@ -800,6 +800,22 @@ def test_quiz_seal_opens_only_with_its_question():
         lessons.unseal("Which?", "~~ not base 85 ~~ \x00")
 
 
+def test_sliders_start_where_the_still_figure_stands(monkeypatch):
+    pytest.importorskip("ipywidgets")
+    monkeypatch.setattr(lessons, "widgets_run", lambda: True)
+    drawn = []
+
+    def draw(T=16, noise=0.0, form="paper", seed=0, hidden=7):
+        drawn.append((T, noise, form, seed, hidden))
+
+    widget = lessons.play(
+        draw, T=(2, 48), noise=(0.0, 4.0, 0.5), form=["patent", "paper"], seed=(0, 9)
+    )
+    names = [child.description for child in widget.children if hasattr(child, "value")]
+    assert names == ["T", "noise", "form", "seed"]  # none for what the lesson does not offer
+    assert drawn == [(16, 0.0, "paper", 0, 7)]
+
+
 def test_play_says_so_where_sliders_do_not_run(capsys):
     assert lessons.play(lambda a: a, a=(0, 1)) is None
     assert "figure below stands still" in capsys.readouterr().out

@@ -1,7 +1,7 @@
 """The course under real nbgrader: releases, four submissions and the CSV of their points.
 
 Autograding runs a whole notebook for each submission, so by default it is done for the shortest
-lesson; ``ECSTFL_COURSE=all`` does it for every lesson (a quarter of an hour on two cores).
+lesson; ``ECSTFL_COURSE=all`` does it for every lesson (40 minutes on two busy cores).
 """
 
 import csv
