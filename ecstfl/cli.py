@@ -237,6 +237,7 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
 def _reproduce(args: argparse.Namespace) -> int:
     from ecstfl.explain import explain
     from ecstfl.parallel import joined
+    from ecstfl.preprocess import with_checksums
     from ecstfl.profiles import choose_methods, get_profile, plan_runs, select_clips
     from ecstfl.reproduce import choose_device, reproduce
 
@@ -250,7 +251,7 @@ def _reproduce(args: argparse.Namespace) -> int:
     folds = tuple(args.folds) if args.folds else None
     seeds = tuple(args.seeds) if args.seeds else None
     if args.explain:
-        chosen = select_clips(profile, clipset)
+        chosen = with_checksums(select_clips(profile, clipset), places.cache)
         configs = plan_runs(profile, chosen, folds=folds, seeds=seeds)
         print(explain(places.results, configs, args.explain))
         return 0

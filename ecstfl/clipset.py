@@ -27,7 +27,8 @@ class Clip:
         label: 0..6 in the order of ``CLASSES``; ``None`` when unknown (prediction).
         group: whoever must not stand on both sides of a split (identity, actor, film).
         fold: 1..k, the fold in which this clip is *tested*; ``None`` when not assigned.
-        sha256: of the source file, when the set publishes one; checked on reading.
+        sha256: of the source file, when the set publishes one; checked on reading. Where it
+            publishes none, :func:`ecstfl.preprocess.with_checksums` fills it in.
     """
 
     id: str

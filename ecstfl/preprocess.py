@@ -415,6 +415,46 @@ def preprocess(
     return prepared
 
 
+def with_checksums(clipset: ClipSet, cache_dir: str | Path, *, progress: bool = True) -> ClipSet:
+    """Fill in the SHA-256 of clips whose set publishes none, so that runs are named by content.
+
+    Without it, clips replaced under their old names would find the runs of the old clips. What
+    was hashed is remembered while size and time of a file stay the same.
+
+    Args:
+        clipset: n clips.
+        cache_dir: as for :func:`preprocess`, which then need not hash again.
+        progress: show a bar when it takes long.
+
+    Returns:
+        The same clips; one that cannot be read keeps none, and :func:`preprocess` names it.
+    """
+    if all(clip.sha256 for clip in clipset):
+        return clipset
+    memo = HashMemo(Path(cache_dir) / "hashes.json")
+
+    def filled(clip: Clip) -> Clip:
+        if clip.sha256:
+            return clip
+        try:
+            return replace(clip, sha256=memo.sha256(Path(clip.source)))
+        except UserError:
+            return clip
+
+    clips = _hashed(filled, clipset, progress)
+    memo.save()
+    return replace(clipset, clips=tuple(clips))
+
+
+def _hashed(function: Callable[[Clip], Any], clipset: ClipSet, progress: bool) -> list[Any]:
+    """Apply a function that hashes to every clip, on four threads."""
+    with ThreadPoolExecutor(4) as pool:  # hashing releases the interpreter lock
+        bar = {"total": len(clipset), "desc": "checksums", "unit": "clip"}
+        stream = pool.map(function, clipset.clips)
+        # shown only when it takes long: DFEW's 15 GB the first time, not what is remembered
+        return list(tqdm(stream, **bar, disable=not progress, leave=False, delay=2))
+
+
 def _content_keys(
     clipset: ClipSet,
     config: PreprocessConfig,
@@ -444,11 +484,7 @@ def _content_keys(
         except UserError as error:
             return clip.id, "", str(error)
 
-    with ThreadPoolExecutor(4) as pool:  # hashing releases the interpreter lock
-        bar = {"total": len(clipset), "desc": "checksums", "unit": "clip"}
-        stream = pool.map(key, clipset.clips)
-        # shown only when it takes long: DFEW's 15 GB the first time, not what is remembered
-        answers = list(tqdm(stream, **bar, disable=not progress, leave=False, delay=2))
+    answers = _hashed(key, clipset, progress)
     failures |= {clip_id: why for clip_id, _, why in answers if why}
     memo.save()
     return {clip_id: digest for clip_id, digest, why in answers if not why}

@@ -32,7 +32,7 @@ from ecstfl.config import RunConfig, from_dict
 from ecstfl.errors import UserError
 from ecstfl.memory import is_out_of_memory
 from ecstfl.parallel import crew, decide, wait
-from ecstfl.preprocess import Prepared, preprocess
+from ecstfl.preprocess import Prepared, preprocess, with_checksums
 from ecstfl.profiles import Profile, plan_runs, select_clips
 from ecstfl.runs import (
     atomic_write,
@@ -113,6 +113,11 @@ def reproduce(
     if clipset.aligned:  # DFEW's face versions: cut by the authors, not to be cut again
         profile = replace(profile, preprocess=replace(profile.preprocess, alignment="none"))
     clipset = select_clips(profile, clipset)
+    if not ours.first:
+        wait()  # the first reads the files; the others find what it remembers
+    clipset = with_checksums(clipset, places.cache, progress=ours.first)
+    if ours.first:
+        wait()
     configs = plan_runs(profile, clipset, folds=folds, seeds=seeds, evaluate=evaluate)
     if ours.first:
         check_results(places.results, configs[0])

@@ -26,7 +26,7 @@ from ecstfl.config import LossConfig, RunConfig
 from ecstfl.errors import UserError
 from ecstfl.figures import COLOURS, Run, marks, save_figure
 from ecstfl.metrics import Interval
-from ecstfl.preprocess import preprocess
+from ecstfl.preprocess import preprocess, with_checksums
 from ecstfl.profiles import Profile, plan_runs, select_clips
 from ecstfl.reproduce import Places, check_results, choose_device, estimate_minutes, train_all
 from ecstfl.runs import atomic_write, finished_run
@@ -273,7 +273,7 @@ def study(
         UserError: as :func:`ecstfl.reproduce.reproduce`, or nothing is finished yet.
     """
     device = choose_device(device)
-    clipset = select_clips(profile, clipset)
+    clipset = with_checksums(select_clips(profile, clipset), places.cache)
     trials, configs = plan_study(profile, clipset, axes, folds=folds, seeds=seeds)
     check_results(places.results, configs[0])
     todo = [c for c in configs if finished_run(places.results, c) is None]

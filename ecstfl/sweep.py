@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from ecstfl.clipset import ClipSet
 from ecstfl.config import LossConfig, RunConfig
 from ecstfl.figures import COLOURS, save_figure
-from ecstfl.preprocess import preprocess
+from ecstfl.preprocess import preprocess, with_checksums
 from ecstfl.profiles import Profile, plan_runs, select_clips
 from ecstfl.reproduce import Places, check_results, choose_device, estimate_minutes, train_all
 from ecstfl.runs import atomic_write, finished_run
@@ -80,7 +80,7 @@ def sweep(
         UserError: as :func:`ecstfl.reproduce.reproduce`.
     """
     device = choose_device(device)
-    clipset = select_clips(profile, clipset)
+    clipset = with_checksums(select_clips(profile, clipset), places.cache)
     configs = plan_sweep(profile, clipset, weights, forms, folds=folds, seeds=seeds)
     check_results(places.results, configs[0])
     todo = [c for c in configs if finished_run(places.results, c) is None]

@@ -1,9 +1,11 @@
 """From videos to a set of prepared clips: cache, resumption, reports, bad input."""
 
 import argparse
+import hashlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from media import astronaut, numbered, portrait_clip, real, spoil, write_sound, 
 from ecstfl import align, faces, preprocess, temporal, workers
 from ecstfl.cliparray import open_clip_array
 from ecstfl.clipset import Clip, ClipSet
+from ecstfl.config import hash_clipset
 from ecstfl.errors import UserError
 from ecstfl.inputs import clipset_from_inputs
 from ecstfl.preprocess import PreprocessConfig
@@ -248,6 +251,29 @@ def test_content_decides_and_not_the_name(clips, tmp_path, monkeypatch):
     third = preprocess.preprocess(renamed, SMALL, cache, 0, progress=False)
     assert third.report["from_cache"] == 2
     assert not np.array_equal(third.clips[0], first.clips[0])
+
+
+def test_replaced_content_is_another_data_set(clips, tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in ("face0", "face1", "broken"):
+        shutil.copy(clips / f"{name}.mp4", folder)
+    plain = clipset(folder, ("face0", "face1", "broken", "gone"))
+
+    def named(which):
+        filled = preprocess.with_checksums(which, tmp_path / "cache", progress=False)
+        assert filled.ids == which.ids
+        return filled, hash_clipset(filled)
+
+    filled, before = named(plain)
+    for clip in filled.clips[:3]:
+        assert clip.sha256 == hashlib.sha256(clip.source.read_bytes()).hexdigest()
+    assert filled.clips[3].sha256 is None  # no file: preprocess() names it
+    assert named(plain)[1] == before == named(filled)[1]
+    moved = shutil.copytree(folder, tmp_path / "elsewhere")
+    assert named(clipset(moved, ("face0", "face1", "broken", "gone")))[1] == before
+    shutil.copy(clips / "face2.mp4", folder / "face1.mp4")
+    assert named(plain)[1] != before
 
 
 def test_published_checksums_are_verified(clips, tmp_path):

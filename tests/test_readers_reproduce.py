@@ -67,3 +67,19 @@ def test_reproduce_ends_in_a_table(tmp_path, monkeypatch, layout):
     assert {run["config"]["data"] for run in runs} == {layout}
     assert {run["config"]["preprocess"]["alignment"] for run in runs} == {alignment}
     assert not any(run["synthetic"] for run in runs)  # the reader cannot know
+
+
+def test_clips_replaced_under_their_names_are_another_data_set(tmp_path, monkeypatch, capsys):
+    if not have_faces():
+        pytest.skip("the embedded clips are not here")
+    monkeypatch.chdir(tmp_path)
+    make_folder(tmp_path / "data", faces=True, clips=2)
+    words = ["reproduce", "--data", "data", "--profile", "smoke", "--device", "cpu"]
+    told = "another profile, data set or version of it"
+    for _ in range(2):
+        main([*words, "--no-train"])  # nothing is trained yet, but the folder now has its plan
+        assert told not in capsys.readouterr().err
+    one, other, *_ = sorted(p for p in (tmp_path / "data").rglob("*") if p.suffix == ".mp4")
+    one.write_bytes(other.read_bytes())
+    assert main([*words, "--no-train"]) == 2
+    assert told in capsys.readouterr().err
