@@ -203,12 +203,15 @@ def _claim_panel(axis: Axes, methods: Sequence[MethodPeeks], metric: str) -> Non
         ("both by peeking", "s", "white"),
         ("only this one by peeking", "^", "white"),
     )
+    shown = [value for method in methods if method.claims is not None for value in method.claims]
+    losing = sum(shown) < 0  # then the room is left of zero
     for number, method in enumerate(methods):
         y = len(methods) - 1 - number
         if method.claims is None:
             axis.annotate(
-                "the baseline" if number == 0 else "no twin", (0, y), (4, 0),
+                "the baseline" if number == 0 else "no twin", (0, y), (-4 if losing else 4, 0),
                 textcoords="offset points", va="center", fontsize=9, color="0.35",
+                ha="right" if losing else "left",
             )  # fmt: skip
             continue
         colour = _colour(number)

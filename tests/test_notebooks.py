@@ -270,6 +270,7 @@ def test_a_guide_without_its_marks_is_told(tmp_path):
 UNTRAINED = {
     "01": ("filmstrip", "class_shares", "fold_maps", "clip_moments"),
     "06": ("dfew_batch",),
+    "07": ("prior_scores", "hit_gain", "recall_intervals", "lambda_curve", "do_nothing"),
     "08": ("noise_maps", "bent_sizes", "one_class_away"),
     "09": ("costs", "published_gains", "loss_arrows", "after_descent"),
 }

@@ -664,32 +664,47 @@ for (fold, seed), gain in gains.items():
 
 # %% [markdown]
 # Look at equal rows before you look at columns: how far apart are two seeds of *one* method on *one*
-# fold? That is the luck of training, measured and no longer guessed from two pairs. Then all clips
-# together, with people and seeds drawn anew:
+# fold? That is the luck of training, measured and no longer guessed from two pairs:
 
 # %%
 folds, seeds = (sorted(set(values)) for values in zip(*gains, strict=True))
-luck = {
-    method: np.sqrt(np.mean([np.var([of[f, s] for s in seeds], ddof=1) for f in folds]))
-    for method, of in score.items()
-}
-truth, people = (np.concatenate([p.features[k] for p, _ in pairs]) for k in ("labels", "groups"))
-plain, joint = (
-    np.concatenate([pair[side].features["logits"].argmax(axis=1) for pair in pairs])
-    for side in (0, 1)
-)
-seed_of = np.repeat(
-    [p.run["config"]["seed"] for p, _ in pairs], [len(p.features["labels"]) for p, _ in pairs]
-)
+for method, found in score.items():
+    grid = np.array([[found[fold, seed] for seed in seeds] for fold in folds])
+    luck = np.sqrt(grid.var(axis=1, ddof=1).mean())
+    print(
+        f"{method:8s} sd between seeds {luck:.1f} points, between folds {grid.mean(1).std(ddof=1):.1f}"
+    )
+    assert 0 < luck < 10
+p = sign_flip_test(list(gains.values()))
+print(f"{len(gains)} gains, signs flipped at random: p = {p:.2f} (synthetic)")
+
+# %% [markdown]
+# Then all predictions together, with people and seeds drawn anew, the same draw for both methods:
+
+
+# %%
+def column(side, name):
+    """Return one entry a prediction, over all runs of a side: 0 softmax only, 1 EC-STFL."""
+    return np.concatenate([pair[side].features[name] for pair in pairs])
+
+
+truth, people = column(0, "labels"), column(0, "groups")
+seed_of = [one.run["config"]["seed"] for one, _ in pairs for _ in one.features["labels"]]
 draws = settings.choose(smoke=100, quick=500, full=2000)
-gain = nested_interval(truth, joint, people, seed_of, "war", plain, resamples=draws)
-print("sd between seeds:", {m: f"{value:.1f} points" for m, value in luck.items()})
+gain = nested_interval(
+    truth,
+    column(1, "predictions"),
+    people,
+    seed_of,
+    "war",
+    column(0, "predictions"),
+    resamples=draws,
+)
 print(f"{len(truth)} predictions, {len(set(people))} people, {len(seeds)} seeds (synthetic):")
 print(f"gain {100 * gain.value:+.1f} points, 95 % {100 * gain.low:+.1f} to {100 * gain.high:+.1f}")
-print(f"signs of the {len(gains)} gains flipped at random: p = {sign_flip_test(list(gains.values())):.2f}")
 for name, size in (("no gain", 0.0), ("the printed gain", 1.96)):
-    inside = gain.low <= size / 100 <= gain.high
-    print(f"{name} ({size:+.2f}) lies {'inside' if inside else 'outside'} the interval")
+    where = "inside" if gain.low <= size / 100 <= gain.high else "outside"
+    print(f"{name} ({size:+.2f}) lies {where} the interval")
 assert abs(100 * gain.value - np.mean(list(gains.values()))) < 1e-6  # folds of one size
 
 # %%
@@ -698,7 +713,7 @@ stamp(forest(runs), *short_names(runs), fresh=False)
 # %% [markdown]
 # This answers for these rendered faces, this small network and this λ, and for nothing else: it is no
 # verdict on DFEW. It does show what an answer looks like. On DFEW the same command gives the same
-# table (`ecstfl reproduce --profile full --data dfew`).
+# table (`ecstfl reproduce --profile full --data dfew --root DIR`).
 #
 # One more temptation. Each run was scored on its test fold every few epochs. Who reports the best of these
 # scores has chosen on the test data. What would that have been worth here?
