@@ -43,7 +43,7 @@ from ecstfl.loss import JointLoss
 from ecstfl.profiles import get_profile
 from ecstfl.runs import provenance
 from ecstfl.tap import Tap
-from ecstfl.train import _new, _train_epoch, _weight_groups
+from ecstfl.train import new_learner, train_epoch, weight_groups
 
 # name: frames stored and trained, pixels, width, fc, batch
 CPU_SIZES = {
@@ -132,7 +132,7 @@ def time_plain(size, device, seconds, workers):
     clips, labels = made_up(size, 16 * batch)
     model = build_backbone(config.backbone, config.augment.frames, config.augment.size).to(device)
     joint = JointLoss(weight=config.loss.weight)
-    optimizer = torch.optim.AdamW(_weight_groups(model, joint, 1e-2), lr=1e-3)
+    optimizer = torch.optim.AdamW(weight_groups(model, joint, 1e-2), lr=1e-3)
     loader = DataLoader(
         PlainClips(clips, labels, config.augment),
         batch_size=batch,
@@ -172,14 +172,12 @@ def time_ours(size, device, seconds, precision):
     config = config_of(size, precision)
     batch = config.optim.batch
     stored, labels = made_up(size, 8 * batch)
-    model, average, joint, optimizer = _new(config, device)
+    learner = new_learner(config, device)
+    replica = learner.model, config.backbone.tap
     clips, truth = torch.from_numpy(stored).to(device), torch.from_numpy(labels).to(device)
 
     def epoch(number, n):
-        _train_epoch(
-            model, (model, config.backbone.tap), average, joint, optimizer, clips[:n], truth[:n],
-            labels[:n], config, number, 8 * 1000, 8,
-        )  # fmt: skip
+        train_epoch(learner, replica, clips[:n], truth[:n], config, number)
 
     torch.use_deterministic_algorithms(device == "cpu")  # both as train_run does
     torch.utils.deterministic.fill_uninitialized_memory = False

@@ -19,6 +19,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,60 @@ MODEL_FORMAT = "ecstfl-1"
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with (epochs done, epochs in all, the epoch's record)."""
+
+
+@dataclass
+class Learner:
+    """All that training changes, and nothing else: what a checkpoint holds.
+
+    Attributes:
+        model: the backbone.
+        average: moving average of its weights, or None.
+        joint: the loss; some methods learn class centres.
+        optimizer: over the parameters of both.
+    """
+
+    model: nn.Module
+    average: AveragedModel | None
+    joint: MethodLoss
+    optimizer: torch.optim.Optimizer
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that is scored and kept."""
+        return self.model if self.average is None else self.average.module
+
+    def step(self) -> None:
+        """Follow the gradients that have been added up."""
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything by name, for a checkpoint."""
+        return {
+            "model": self.model.state_dict(),
+            "average": {} if self.average is None else self.average.state_dict(),
+            "loss": self.joint.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state` returned.
+
+        Raises:
+            RuntimeError, ValueError, KeyError, TypeError: it is of another network or version.
+        """
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.joint.load_state_dict(state.get("loss", {}))  # older checkpoints: nothing to remember
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def is_finite(self) -> bool:
+        """Whether no weight and no statistic is NaN or infinite."""
+        tensors = (t for m in (self.model, self.joint) for t in m.state_dict().values())
+        return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
 
 
 def split_clips(clipset: ClipSet, config: RunConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -197,61 +252,35 @@ def _train_to_the_end(
     try:
         if not ours.first:
             wait()  # the first may set a broken checkpoint aside before anybody else reads it
-        model, average, joint, optimizer, history, seconds = _start_or_resume(
-            config, directory, device
-        )
+        learner, history, seconds = _start_or_resume(config, directory, device)
         if ours.first:
             wait()
-        replica = replicated(model, config.backbone.tap)
-        result = model if average is None else average.module
-
+        replica = replicated(learner.model, config.backbone.tap)
         train, held_out = split_clips(clipset, config)
         labels = clipset.labels
         train_clips = ClipBatches(clips, train, device)
         test_clips = ClipBatches(clips, held_out, device)
         train_labels = torch.from_numpy(labels[train]).to(device)
 
-        steps_an_epoch = len(batches(labels[train], optim, config.seed, 0))
-        steps = optim.epochs * steps_an_epoch
         for epoch in range(len(history), optim.epochs):
-            record = _train_epoch(
-                model,
-                replica,
-                average,
-                joint,
-                optimizer,
-                train_clips,
-                train_labels,
-                labels[train],
-                config,
-                epoch,
-                steps,
-                steps_an_epoch,
-            )
+            record = train_epoch(learner, replica, train_clips, train_labels, config, epoch)
             if not ours.first:
                 continue  # the rest is scoring and writing
             if (epoch + 1) % score_every == 0 or epoch + 1 == optim.epochs:
-                logits, _ = score(result, config.backbone.tap, test_clips, config)
+                logits, _ = score(learner.result, config.backbone.tap, test_clips, config)
                 confusion = confusion_matrix(labels[held_out], logits.argmax(1))
                 record |= {"held_out_uar": uar(confusion), "held_out_war": war(confusion)}
             history.append(record)
             spent = seconds + time.perf_counter() - started
-            state = {
-                "model": model.state_dict(),
-                "average": {} if average is None else average.state_dict(),
-                "loss": joint.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "history": history,
-                "seconds": spent,
-            }
+            state = learner.state() | {"history": history, "seconds": spent}
             write_checkpoint(directory / "checkpoint.pt", state, config.hash)
             if progress is not None:
                 progress(epoch + 1, optim.epochs, record)
         if ours.first:
             spent = seconds + time.perf_counter() - started
             _finish(
-                config, clipset, result, test_clips, train, held_out, history, spent, results,
-                device,
+                config, clipset, learner.result, test_clips, train, held_out, history, spent,
+                results, device,
             )  # fmt: skip
         wait()
         run = read_run(directory)
@@ -266,35 +295,48 @@ def _trial_step(
     config: RunConfig, clips: np.ndarray | MappedClips, device: str, batch: int
 ) -> None:
     """Take one step that leads nowhere, with all clips on the device, to see whether it fits."""
-    model, average, joint, optimizer = _new(config, device)
+    learner = new_learner(config, device)
     stored = ClipBatches(clips, np.arange(len(clips)), device)
     view = training_view(stored[:batch], config.augment, torch.Generator().manual_seed(0))
     with (
-        Tap(model, config.backbone.tap) as tapped,
+        Tap(learner.model, config.backbone.tap) as tapped,
         _autocast(device, config.optim.precision),
     ):
         logits, embeddings = tapped(view)
-    joint(logits, embeddings, torch.arange(len(view), device=device) % N_CLASSES)[0].backward()
-    optimizer.step()
-    if average is not None:
-        average.update_parameters(model)
+    labels = torch.arange(len(view), device=device) % N_CLASSES
+    learner.joint(logits, embeddings, labels)[0].backward()
+    learner.step()
 
 
-def _train_epoch(
-    model: nn.Module,
+def train_epoch(
+    learner: Learner,
     replica: tuple[nn.Module, str],
-    average: AveragedModel | None,
-    joint: MethodLoss,
-    optimizer: torch.optim.Optimizer,
-    clips: ClipBatches,
+    clips: ClipBatches | Tensor,
     labels: Tensor,
-    host_labels: np.ndarray,
     config: RunConfig,
     epoch: int,
-    steps: int,
-    steps_an_epoch: int,
 ) -> dict[str, float]:
-    model.train()
+    """Train on every clip once, in the order and with the draws of this epoch's seeds.
+
+    Args:
+        learner: changed in place.
+        replica: the network to call and its tap, see :func:`ecstfl.parallel.replicated`.
+        clips: (n, T, H, W, 3) uint8, on the device.
+        labels: (n,) int64, there too.
+        config: the run.
+        epoch: counted from 0.
+
+    Returns:
+        Means over the clips: ``loss`` and its terms, ``train_war``; and counts.
+
+    Raises:
+        UserError: the loss or a weight became NaN or infinite.
+    """
+    host_labels = labels.cpu().numpy()
+    steps_an_epoch = len(batches(host_labels, config.optim, config.seed, 0))
+    steps = config.optim.epochs * steps_an_epoch
+    joint, optimizer = learner.joint, learner.optimizer
+    learner.model.train()
     draws = torch.Generator().manual_seed(_mix(config.seed, epoch, 1))
     ours = crew()
     torch.manual_seed(_mix(config.seed, epoch, 2 + ours.rank))  # dropout
@@ -324,12 +366,10 @@ def _train_epoch(
                 for name, value in {"loss": total.detach(), **terms}.items():
                     sums[name] = sums.get(name, 0.0) + float(value) * len(part)
                 right += int((logits.detach().argmax(1) == labels[chosen]).sum())
-            optimizer.step()
-            if average is not None:
-                average.update_parameters(model)
+            learner.step()
             seen += len(index)
     # A gradient can overflow where the loss did not: the last step must not reach a checkpoint.
-    if not _is_finite(model, joint):
+    if not learner.is_finite():
         raise _diverged(config, epoch, number)
     record = {name: value / seen for name, value in sums.items()}
     return record | {
@@ -358,12 +398,7 @@ def _diverged(config: RunConfig, epoch: int, step: int) -> UserError:
     )
 
 
-def _is_finite(*modules: nn.Module) -> bool:
-    tensors = (t for module in modules for t in module.state_dict().values())
-    return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
-
-
-def _weight_groups(model: nn.Module, joint: nn.Module, decay: float) -> list[dict[str, Any]]:
+def weight_groups(model: nn.Module, joint: nn.Module, decay: float) -> list[dict[str, Any]]:
     """Decay kernels and matrices; biases and BatchNorm's scales have nothing to shrink to.
 
     Class centres that are learned follow the embeddings: they have a group without decay.
@@ -380,10 +415,8 @@ def _mix(seed: int, epoch: int, stream: int) -> int:
     return int(np.random.SeedSequence([seed, epoch, stream]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _new(
-    config: RunConfig, device: str
-) -> tuple[nn.Module, AveragedModel | None, MethodLoss, torch.optim.Optimizer]:
-    """Return (model, its moving average, loss, optimiser) as the seed makes them."""
+def new_learner(config: RunConfig, device: str) -> Learner:
+    """Return network, loss and optimiser as the run's seed makes them."""
     torch.manual_seed(config.seed)
     frames, size = config.augment.frames, config.augment.size
     model = build_backbone(config.backbone, frames, size)
@@ -392,42 +425,30 @@ def _new(
     schedule = warmup(0.0, config.loss.warmup) if config.loss.warmup else constant
     joint = build_method(config.loss, N_CLASSES, dim, config.seed, schedule=schedule)
     joint = joint.to(device)
-    groups = _weight_groups(model, joint, config.optim.weight_decay)
+    groups = weight_groups(model, joint, config.optim.weight_decay)
     average = None
     if config.optim.ema:
         mean = get_ema_multi_avg_fn(config.optim.ema)
         # BatchNorm's running statistics are averaged too: they belong to the weights.
         average = AveragedModel(model, multi_avg_fn=mean, use_buffers=True)
-    return model, average, joint, torch.optim.AdamW(groups, lr=config.optim.lr)
+    return Learner(model, average, joint, torch.optim.AdamW(groups, lr=config.optim.lr))
 
 
 def _start_or_resume(
     config: RunConfig, directory: Path, device: str
-) -> tuple[
-    nn.Module,
-    AveragedModel | None,
-    MethodLoss,
-    torch.optim.Optimizer,
-    list[dict[str, float]],
-    float,
-]:
-    """Return (model, its average, loss, optimiser, history, seconds): new or as checkpointed."""
-    model, average, joint, optimizer = _new(config, device)
+) -> tuple[Learner, list[dict[str, float]], float]:
+    """Return (learner, history, seconds): new or as checkpointed."""
+    learner = new_learner(config, device)
     path = directory / "checkpoint.pt"
     state = read_checkpoint(path, config.hash)
     if state is None:
-        return model, average, joint, optimizer, [], 0.0
+        return learner, [], 0.0
     try:
-        model.load_state_dict(state["model"])
-        if average is not None:
-            average.load_state_dict(state["average"])
-        joint.load_state_dict(state.get("loss", {}))  # older checkpoints: nothing to remember
-        optimizer.load_state_dict(state["optimizer"])
-        history, seconds = list(state["history"]), float(state["seconds"])
+        learner.load(state)
+        return learner, list(state["history"]), float(state["seconds"])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:  # of another version
         set_aside(path, str(error).splitlines()[0])
-        return *_new(config, device), [], 0.0
-    return model, average, joint, optimizer, history, seconds
+        return new_learner(config, device), [], 0.0
 
 
 def _finish(
