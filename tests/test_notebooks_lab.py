@@ -1,8 +1,8 @@
 """Sliders in JupyterLab, in a headless Chromium: open, run all, move one, see the figure change.
 
-Needs ``pip install playwright`` and a Chromium (``apt install chromium``, or name it in
-``ECSTFL_CHROMIUM``); skipped without them. By default one lesson is tried, with ``ECSTFL_LAB=all``
-every lesson that has sliders. ``ECSTFL_SCREENSHOTS=FOLDER`` keeps pictures to look at.
+Needs ``pip install -e ".[notebooks,browser]"`` and a Chromium (``apt install chromium``, or name it
+in ``ECSTFL_CHROMIUM``); skipped without them. By default one lesson is tried, with
+``ECSTFL_LAB=all`` every lesson that has sliders. ``ECSTFL_SCREENSHOTS=FOLDER`` keeps pictures.
 """
 
 import json
@@ -20,7 +20,7 @@ import pytest
 pytest.importorskip("jupytext")
 pytest.importorskip("jupyterlab", reason="JupyterLab is missing: pip install -e '.[notebooks]'")
 playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is missing: pip install playwright"
+    "playwright.sync_api", reason="playwright is missing: pip install -e '.[browser]'"
 )
 
 from ecstfl import notebooks  # noqa: E402
