@@ -19,8 +19,11 @@ from ecstfl.table import build_table, markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 LANDED = ROOT / "results" / "landed" / "quick"
-FULL = ROOT / "results" / "landed" / "full"
-RUNS = sorted([*LANDED.glob("runs/*/run.json"), *FULL.glob("runs/*/run.json")])
+FULL = {"full": ("balanced", (0, 1, 2)), "embedded-longtail-full": ("longtail", (0,))}
+"""Folder of landed runs of the full profile -> prior of the data, seeds that are landed."""
+RUNS = sorted(
+    path for name in ("quick", *FULL) for path in LANDED.parent.glob(f"{name}/runs/*/run.json")
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +46,23 @@ def test_readme_shows_the_table_of_the_landed_runs(configs):
 
 @pytest.fixture(scope="module")
 def full():
-    """What is landed of the full profile: two of its methods, one of its seeds."""
+    """What is landed of the full profile: two of its methods, on either prior."""
     profile = choose_methods(get_profile("full"), ["softmax", "ec-stfl:patent"])
-    return plan_runs(profile, open_embedded(ROOT / "data"), seeds=(0,))
+    return {
+        name: plan_runs(profile, open_embedded(ROOT / "data", prior=prior), seeds=seeds)
+        for name, (prior, seeds) in FULL.items()
+    }
 
 
-def test_readme_shows_the_landed_part_of_the_full_table(full):
-    shown = (ROOT / "README.md").read_text().split("<!-- landed table: full -->")[1]
+@pytest.mark.parametrize("name", FULL)
+def test_readme_shows_the_landed_part_of_the_full_table(name, full):
+    shown = (ROOT / "README.md").read_text().split(f"<!-- landed table: {name} -->")[1]
     shown = shown.split("<!-- end of landed table -->")[0]
-    table = build_table(FULL, full)
-    assert [row.runs for row in table.rows] == [5, 5]
+    folder = LANDED.parent / name
+    table = build_table(folder, full[name])
+    assert [row.runs for row in table.rows] == [5 * len(FULL[name][1])] * 2
     assert shown.strip() == markdown(table).strip()
-    assert (FULL / "table.md").read_text() == markdown(table)
+    assert (folder / "table.md").read_text() == markdown(table)
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda p: p.parent.name)
@@ -73,11 +81,13 @@ def test_each_landed_run_agrees_with_its_own_predictions(path):
     assert run["provenance"]["modified"] is False  # made by code that can be checked out
 
 
+@pytest.mark.parametrize("folder", FULL)
 @pytest.mark.parametrize("name", ["forest", "peeking", "confusion-pooled"])
-def test_landed_figures_of_the_full_profile_name_all_its_runs(name, full):
-    sidecar = json.loads((ROOT / f"figures/landed/full/{name}.json").read_text())
-    assert set(sidecar["runs"]) == {config.name for config in full}
-    assert "SYNTHETIC" in (ROOT / f"figures/landed/full/{name}.svg").read_text()
+def test_landed_figures_of_the_full_profile_name_all_its_runs(name, folder, full):
+    figures = ROOT / "figures" / "landed" / folder
+    sidecar = json.loads((figures / f"{name}.json").read_text())
+    assert set(sidecar["runs"]) == {config.name for config in full[folder]}
+    assert "SYNTHETIC" in (figures / f"{name}.svg").read_text()
 
 
 @pytest.mark.parametrize("name", ["umap", "confusion", "curves"])
