@@ -676,7 +676,7 @@ for method, found in score.items():
     )
     assert 0 < luck < 10
 p = sign_flip_test(list(gains.values()))
-print(f"{len(gains)} gains, signs flipped at random: p = {p:.2f} (synthetic)")
+print(f"{len(gains)} gains, signs flipped at random: p = {p:.1g} (synthetic)")
 
 # %% [markdown]
 # Then all predictions together, with people and seeds drawn anew, the same draw for both methods:
