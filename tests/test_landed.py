@@ -19,7 +19,7 @@ from ecstfl.table import build_table, markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 LANDED = ROOT / "results" / "landed" / "quick"
-FULL = {"full": ("balanced", (0, 1, 2))}
+FULL = {"full": ("balanced", (0, 1, 2)), "embedded-longtail-full": ("longtail", (0,))}
 """Folder of landed runs of the full profile -> prior of the data, seeds that are landed."""
 RUNS = sorted(
     path for name in ("quick", *FULL) for path in LANDED.parent.glob(f"{name}/runs/*/run.json")
