@@ -168,7 +168,7 @@ def test_learned_centres_are_in_the_optimiser_without_decay(data):
         config = toy_config(clipset, method=name)
         model = torch.nn.Linear(4, 3)
         joint = build_method(config.loss, 7, 6, 0)
-        found = training._weight_groups(model, joint, 0.5)
+        found = training.weight_groups(model, joint, 0.5)
         assert len(found) == groups
         if groups == 3:
             assert found[2]["params"] == list(joint.parameters())

@@ -41,6 +41,8 @@ def noisy(function):
 def nbgrader(course, *arguments):
     environment = {
         **os.environ,
+        # nbgrader starts alembic by its name: found here without an activated environment too
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "ECSTFL_PROFILE": "smoke",
         "ECSTFL_WIDGETS": "off",
         "OMP_NUM_THREADS": "1",
