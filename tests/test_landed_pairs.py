@@ -33,19 +33,23 @@ def test_kinds_are_kept_apart_and_ordered():
         landed_runs("no-such-folder")
 
 
+def land(folder, monkeypatch, *copies):
+    """Make ``folder`` the landed one, of copies (run, section of its config, key, new value)."""
+    for one, section, key, value in copies:
+        place = folder / "runs" / f"{one.directory.name}-{value}"
+        place.mkdir(parents=True)
+        for name in ("run.json", "features.npz"):
+            shutil.copy(one.directory / name, place)
+        run = json.loads((place / "run.json").read_text())
+        run["config"][section][key] = value
+        (place / "run.json").write_text(json.dumps(run))
+    (folder / stamp.SUMS).write_text(stamp.checksums(folder))
+    monkeypatch.setattr("ecstfl.landed.landed", lambda _: folder)
+
+
 def test_runs_of_different_settings_are_no_pair(tmp_path, monkeypatch):
-    target = tmp_path / "runs"
-    for plain, joint in landed_pairs()[:1]:
-        for one, epochs in ((plain, 20), (joint, 21)):
-            place = target / one.directory.name
-            place.mkdir(parents=True)
-            for name in ("run.json", "features.npz"):
-                shutil.copy(one.directory / name, place)
-            run = json.loads((place / "run.json").read_text())
-            run["config"]["optim"]["epochs"] = epochs
-            (place / "run.json").write_text(json.dumps(run))
-    (tmp_path / stamp.SUMS).write_text(stamp.checksums(tmp_path))
-    monkeypatch.setattr("ecstfl.landed.landed", lambda folder: tmp_path)
+    plain, joint = landed_pairs()[0]
+    land(tmp_path, monkeypatch, (plain, "optim", "epochs", 20), (joint, "optim", "epochs", 21))
     assert len(landed_runs()) == 2
     with pytest.raises(UserError, match="no pair"):
         landed_pairs()
@@ -53,16 +57,8 @@ def test_runs_of_different_settings_are_no_pair(tmp_path, monkeypatch):
 
 def test_forms_are_kept_apart(tmp_path, monkeypatch):
     plain, joint = landed_pairs()[0]
-    for one, form in ((plain, "patent"), (joint, "patent"), (joint, "paper")):
-        place = tmp_path / "runs" / f"{one.directory.name}-{form}"
-        place.mkdir(parents=True)
-        for name in ("run.json", "features.npz"):
-            shutil.copy(one.directory / name, place)
-        run = json.loads((place / "run.json").read_text())
-        run["config"]["loss"]["form"] = form
-        (place / "run.json").write_text(json.dumps(run))
-    (tmp_path / stamp.SUMS).write_text(stamp.checksums(tmp_path))
-    monkeypatch.setattr("ecstfl.landed.landed", lambda folder: tmp_path)
+    forms = ((plain, "patent"), (joint, "patent"), (joint, "paper"))
+    land(tmp_path, monkeypatch, *((one, "loss", "form", form) for one, form in forms))
     for form in ("patent", "paper"):
         ((_, chosen),) = landed_pairs(form=form)
         assert chosen.run["config"]["loss"]["form"] == form
