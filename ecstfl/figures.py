@@ -17,6 +17,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import seaborn
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -70,6 +71,7 @@ def title_of(run: Run) -> str:
 
 def umap_map(features: np.ndarray, seed: int = 0, neighbours: int = 15) -> np.ndarray:
     """Map features (n, d) to the plane (n, 2) with UMAP; the same seed gives the same map."""
+    threads = torch.get_num_threads()
     with warnings.catch_warnings():
         # umap-learn announces that a fixed seed means one thread, which is what we want.
         warnings.filterwarnings("ignore", message="n_jobs value")
@@ -79,7 +81,13 @@ def umap_map(features: np.ndarray, seed: int = 0, neighbours: int = 15) -> np.nd
         reducer = umap.UMAP(
             n_neighbors=min(neighbours, len(features) - 1), random_state=seed, n_jobs=1
         )
-        return np.asarray(reducer.fit_transform(features.astype(np.float32)), dtype=np.float64)
+        try:
+            points = reducer.fit_transform(features.astype(np.float32))
+        finally:
+            # Numba's pool, once started, gives torch as many threads as there are cores, and a
+            # training's last digits depend on their number.
+            torch.set_num_threads(threads)
+        return np.asarray(points, dtype=np.float64)
 
 
 def laid_onto(reference: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Figures of runs: they say what they are, name their runs, and do not flatter a method."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -79,6 +81,23 @@ def test_both_panels_of_the_pair_name_their_method(table):
     assert "softmax only" in drawn
     assert "EC-STFL (patent form, λ = 0.1)" in drawn
     assert "within / between 0.70" in drawn
+
+
+def test_a_map_leaves_torch_its_threads():
+    """Numba gives them away once a process, at its first map: so a process of its own."""
+    code = """
+        import os
+        os.environ["NUMBA_NUM_THREADS"] = "2"
+        import numpy as np, torch
+        from ecstfl.figures import umap_map
+        torch.set_num_threads(1)
+        assert torch.get_num_threads() == 1  # the first look sets them anew
+        umap_map(np.random.default_rng(0).normal(size=(280, 64)))
+        print(torch.get_num_threads())
+    """
+    code = "\n".join(line.strip() for line in code.splitlines())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["1"], done.stdout + done.stderr
 
 
 def test_the_grid_varies_map_seeds_for_one_pair_and_trainings_for_several(table):
