@@ -329,8 +329,8 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         default=["patent", "warmup", "tap"],
         metavar="AXIS",
-        help="patent, paper, released (lambda of each form), warmup, tap, sampler, batch, epochs, "
-        "people, width, cousins (default: patent warmup tap)",
+        help="patent, paper, released (lambda of each form), center (lambda of center loss), "
+        "warmup, tap, sampler, batch, epochs, people, width, cousins (default: patent warmup tap)",
     )
     parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="test folds to leave out")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="S")

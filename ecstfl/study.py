@@ -39,6 +39,9 @@ WEIGHTS = {
     "paper": (0.3, 1.0, 3.0, 10.0, 30.0),  # 10 is the paper's
     "released": (1.0, 3.0, 10.0, 30.0, 100.0),  # 10 is the released code's
 }
+# Center loss is a sum over clips and dimensions, so it is large: at 1e-3 it can put out every unit
+# of the tapped layer, a minimum of its own, before cross-entropy has begun.
+CENTER_WEIGHTS = (1e-5, 1e-4, 1e-3)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,13 @@ def _of_training(axis: str, name: str, values: Callable[[int], Sequence[int]]) -
     return lambda base: [
         Trial(axis, f"{v:g}", replace(base, optim=replace(base.optim, **{name: v})))
         for v in values(getattr(base.optim, name))
+    ]
+
+
+def _center(base: RunConfig) -> list[Trial]:
+    return [
+        Trial("lambda, center loss", f"{w:g}", replace(base, loss=LossConfig("center", weight=w)))
+        for w in CENTER_WEIGHTS
     ]
 
 
@@ -130,6 +140,7 @@ AXES: dict[str, Axis] = {
     "patent": _weights("patent"),
     "paper": _weights("paper"),
     "released": _weights("released"),
+    "center": _center,
     "warmup": _of_loss("warm-up of lambda, share of training", "warmup", (0.0, 0.25, 0.5, 1.0)),
     "tap": _taps,
     "sampler": _sampler,

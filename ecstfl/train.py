@@ -188,6 +188,17 @@ def score(
     return torch.cat(logits).numpy(), torch.cat(embeddings).numpy()
 
 
+def score_held_out(
+    model: nn.Module, clips: Tensor | ClipBatches, config: RunConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return :func:`score` of a run's held-out clips, in batches that follow the run's.
+
+    Where only a small training step fits into the memory, 64 clips at once might not.
+    """
+    part = config.optim.batch // config.optim.accumulate
+    return score(model, config.backbone.tap, clips, config, batch=min(64, 3 * part))
+
+
 def train_run(
     config: RunConfig,
     clipset: ClipSet,
@@ -267,7 +278,7 @@ def _train_to_the_end(
             if not ours.first:
                 continue  # the rest is scoring and writing
             if (epoch + 1) % score_every == 0 or epoch + 1 == optim.epochs:
-                logits, _ = score(learner.result, config.backbone.tap, test_clips, config)
+                logits, _ = score_held_out(learner.result, test_clips, config)
                 confusion = confusion_matrix(labels[held_out], logits.argmax(1))
                 record |= {"held_out_uar": uar(confusion), "held_out_war": war(confusion)}
             history.append(record)
@@ -294,18 +305,24 @@ def _train_to_the_end(
 def _trial_step(
     config: RunConfig, clips: np.ndarray | MappedClips, device: str, batch: int
 ) -> None:
-    """Take one step that leads nowhere, with all clips on the device, to see whether it fits."""
+    """Train two steps and score, all for nothing, to see whether a run with this batch fits.
+
+    With all clips on the device. The second step has the first one's gradients and moments beside
+    it, and a run that cannot score its held-out clips is none.
+    """
     learner = new_learner(config, device)
     stored = ClipBatches(clips, np.arange(len(clips)), device)
-    view = training_view(stored[:batch], config.augment, torch.Generator().manual_seed(0))
-    with (
-        Tap(learner.model, config.backbone.tap) as tapped,
-        _autocast(device, config.optim.precision),
-    ):
-        logits, embeddings = tapped(view)
-    labels = torch.arange(len(view), device=device) % N_CLASSES
-    learner.joint(logits, embeddings, labels)[0].backward()
-    learner.step()
+    for _ in range(2):
+        view = training_view(stored[:batch], config.augment, torch.Generator().manual_seed(0))
+        with (
+            Tap(learner.model, config.backbone.tap) as tapped,
+            _autocast(device, config.optim.precision),
+        ):
+            logits, embeddings = tapped(view)
+        labels = torch.arange(len(view), device=device) % N_CLASSES
+        learner.joint(logits, embeddings, labels)[0].backward()
+        learner.step()
+    score(learner.result, config.backbone.tap, stored[: min(64, 3 * batch)], config)
 
 
 def train_epoch(
@@ -464,7 +481,7 @@ def _finish(
     device: str,
 ) -> None:
     directory = run_directory(results, config)
-    logits, embeddings = score(model, config.backbone.tap, test_clips, config)
+    logits, embeddings = score_held_out(model, test_clips, config)
     labels = clipset.labels[held_out]
     predictions = logits.argmax(1)
     confusion = confusion_matrix(labels, predictions)

@@ -65,7 +65,7 @@ def test_an_axis_changes_one_thing(data, name):
         if getattr(trial.setting, part) != getattr(base, part)
     }
     expected = {"people": {"train_groups", "optim"}}  # as many steps from fewer people
-    loss = {"patent", "paper", "released", "warmup", "cousins"}
+    loss = {"patent", "paper", "released", "center", "warmup", "cousins"}
     single = {"loss"} if name in loss else {"backbone"} if name in ("tap", "width") else {"optim"}
     assert changed == expected.get(name, single)
     assert len({t.value for t in trials}) == len({t.setting for t in trials}) == len(trials)
