@@ -75,6 +75,7 @@ class Row:
         planned: see ``runs``.
         clips: test clips pooled (a clip tested under three seeds counts three times).
         seeds: different seeds among the runs.
+        collapsed: how many of the runs say one and the same class of every test clip.
     """
 
     method: str
@@ -86,6 +87,7 @@ class Row:
     planned: int
     clips: int
     seeds: int = 1
+    collapsed: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ class _Pool:
     groups: np.ndarray
     keys: tuple[tuple[int, int, str], ...]  # (fold, seed, clip), to pair methods
     scores: dict[tuple[int, int], tuple[float, float]]  # (fold, seed) -> (UAR, WAR)
+    collapsed: int  # runs that say one class only, of clips of several
 
     @property
     def seeds(self) -> np.ndarray:
@@ -248,6 +251,7 @@ def _published(keys: list[RunConfig]) -> tuple[PublishedRow | PublishedScore, ..
 def _pool(results: Path, configs: list[RunConfig]) -> _Pool | None:
     labels, predictions, groups, keys = [], [], [], []
     scores: dict[tuple[int, int], tuple[float, float]] = {}
+    collapsed = 0
     for config in configs:
         run = finished_run(results, config)
         if run is None:
@@ -258,6 +262,7 @@ def _pool(results: Path, configs: list[RunConfig]) -> _Pool | None:
         groups.append(features["groups"])
         keys += [(config.fold, config.seed, str(clip)) for clip in features["ids"]]
         scores[config.fold, config.seed] = (run["uar"], run["war"])
+        collapsed += len(set(labels[-1])) > 1 and len(set(predictions[-1])) == 1
     if not labels:
         return None
     return _Pool(
@@ -266,6 +271,7 @@ def _pool(results: Path, configs: list[RunConfig]) -> _Pool | None:
         np.concatenate(groups),
         tuple(keys),
         scores,
+        collapsed,
     )
 
 
@@ -282,6 +288,7 @@ def _row(name: str, pool: _Pool, planned: int) -> Row:
         planned=planned,
         clips=len(pool.labels),
         seeds=len(set(pool.seeds.tolist())),
+        collapsed=pool.collapsed,
     )
 
 
@@ -403,6 +410,12 @@ def notes(table: Table) -> tuple[str, ...]:
                 f"no test clip shows {', '.join(lacking)}{which}: UAR is the mean over the other "
                 f"{len(CLASSES) - len(lacking)} classes, not comparable with one over seven"
             )
+    found += [
+        f"{row.method}: {row.collapsed} of {row.runs} run(s) say one class of every clip, so nothing "
+        "was learned there; a smaller weight may"
+        for row in table.rows
+        if row.collapsed
+    ]
     for d in table.differences:
         if d.p is not None:
             found.append(

@@ -5,12 +5,13 @@ import io
 
 import numpy as np
 import pytest
+from madeup import made_up_run
 from sklearn.metrics import accuracy_score, recall_score
 from toy import toy_config, toy_data
 
 from ecstfl.errors import UserError
-from ecstfl.runs import read_features, run_directory
-from ecstfl.table import build_table, markdown, to_csv
+from ecstfl.runs import read_features, run_directory, write_features, write_json
+from ecstfl.table import build_table, markdown, notes, to_csv
 from ecstfl.train import train_run
 
 
@@ -67,6 +68,21 @@ def test_an_unfinished_plan_says_incomplete_and_pairs_only_what_both_have(landed
     assert any("INCOMPLETE: 8 of 9" in mark for mark in table.marks)
     with pytest.raises(UserError, match="no finished run"):
         build_table(tmp_path, configs)
+
+
+def test_a_collapsed_run_is_told(tmp_path):
+    """As when center loss puts out every unit of the tapped layer: one answer for every clip."""
+    clipset, _ = toy_data()
+    configs = [toy_config(clipset, method="center", weight=1.0, fold=fold) for fold in (1, 2, 3)]
+    for config in configs:
+        run, features = made_up_run(config)
+        if config.fold != 2:
+            features["predictions"][:] = 4
+        write_features(run_directory(tmp_path, config), **features)
+        write_json(run_directory(tmp_path, config) / "run.json", run)
+    said = [note for note in notes(build_table(tmp_path, configs)) if "say one class" in note]
+    assert len(said) == 1
+    assert said[0].startswith("C3D, center loss (lambda 1): 2 of 3 run(s)")
 
 
 def test_mcnemar_is_given_only_where_clips_count_once(landed):
