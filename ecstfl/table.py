@@ -411,8 +411,8 @@ def notes(table: Table) -> tuple[str, ...]:
                 f"{len(CLASSES) - len(lacking)} classes, not comparable with one over seven"
             )
     found += [
-        f"{row.method}: {row.collapsed} of {row.runs} run(s) say one class of every clip, so nothing "
-        "was learned there; a smaller weight may"
+        f"{row.method}: {row.collapsed} of {row.runs} run(s) say one class of every clip: "
+        "nothing was learned there; a smaller weight may"
         for row in table.rows
         if row.collapsed
     ]

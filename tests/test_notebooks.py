@@ -10,12 +10,12 @@ import pytest
 pytest.importorskip("jupytext")
 nbformat = pytest.importorskip("nbformat")
 
-from ecstfl import claims, lessons, notebooks  # noqa: E402
+from ecstfl import claims, lesson_books, lesson_run, lesson_source, lessons, notebooks  # noqa: E402
 from ecstfl.errors import UserError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = notebooks.sources(ROOT)
-LESSONS = [notebooks.read_lesson(path) for path in SOURCES]
+SOURCES = lesson_source.sources(ROOT)
+LESSONS = [lesson_source.read_lesson(path) for path in SOURCES]
 EXERCISES = [(lesson, e) for lesson in LESSONS for e in lesson.exercises]
 WRONG = [(lesson, e, wrong) for lesson, e in EXERCISES for wrong in e.wrong]
 
@@ -57,7 +57,7 @@ def test_the_solution_passes_and_the_stub_does_not(lesson, exercise, prepared, c
     out = capsys.readouterr()
     assert out.out.count(f"Exercise {exercise.number}: right.") >= 2
     assert out.err == ""
-    stub = notebooks.Cell("code", notebooks.stub(exercise.answer.text, exercise.number))
+    stub = lesson_source.Cell("code", lesson_books.stub(exercise.answer.text, exercise.number))
     assert f'raise NotImplementedError("Exercise {exercise.number}")' in stub.text
     for cell in (*exercise.checks, *exercise.hidden):
         with pytest.raises(lessons.ExerciseError, match=exercise.number) as error:
@@ -99,7 +99,7 @@ HEADER_ROWS = ("Before this", "Time", "Memory", "Data", "Source", "Exercises")
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_header_and_end_block(lesson):
-    built = notebooks.read_notebook(notebooks.complete_path(ROOT, lesson.name))
+    built = lesson_books.read_notebook(notebooks.complete_path(ROOT, lesson.name))
     header = built.cells[0].source
     assert header.startswith(f"# {lesson.name[:2]} · ")
     learn = re.search(r"\*\*You will learn to\*\* (.+?)\n\n", header, re.DOTALL)[1]
@@ -162,15 +162,17 @@ def test_each_way_of_being_out_of_step_is_seen(tmp_path):
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_built_notebook_is_whole_and_clean(lesson):
     path = notebooks.complete_path(ROOT, lesson.name)
-    book = notebooks.read_notebook(path)
+    book = lesson_books.read_notebook(path)
     nbformat.validate(book)
     assert path.stat().st_size < 1_500_000
-    assert notebooks.examine_outputs(book, ["/home/", "/root/", "/tmp/", "/work/", "Users\\"]) == []
+    assert (
+        lesson_run.examine_outputs(book, ["/home/", "/root/", "/tmp/", "/work/", "Users\\"]) == []
+    )
     ids = [cell.id for cell in book.cells]
     assert len(set(ids)) == len(ids)
-    again = notebooks.complete_notebook(lesson, dict(book.metadata["ecstfl"]["measured"]))
+    again = lesson_books.complete_notebook(lesson, dict(book.metadata["ecstfl"]["measured"]))
     assert [cell.id for cell in again.cells] == ids
-    assert path.read_text(encoding="utf-8") == notebooks.dumps(book)
+    assert path.read_text(encoding="utf-8") == lesson_books.dumps(book)
     for cell in book.cells:
         assert "execution" not in cell.metadata  # time stamps
         for output in cell.get("outputs", []):  # widgets have random ids
@@ -188,7 +190,7 @@ def test_refresh_carries_text_over_and_leaves_changed_code_to_build(tmp_path):
         source.write_text(source.read_text().replace(old, new, 1))
     assert notebooks.refresh(root) == [two]
     assert notebooks.stale(root) == [f"{two}: the complete notebook differs from its source"]
-    old, new = (notebooks.read_notebook(notebooks.complete_path(r, one)) for r in (ROOT, root))
+    old, new = (lesson_books.read_notebook(notebooks.complete_path(r, one)) for r in (ROOT, root))
     assert [c.get("outputs") for c in old.cells] == [c.get("outputs") for c in new.cells]
     assert any("More." in cell.source for cell in new.cells)
 
@@ -253,7 +255,9 @@ def test_points_add_up_everywhere():
     for level in (1, 2, 3):
         assert sum(e.level == level for _, e in EXERCISES) >= 3
     for lesson in LESSONS:
-        header = notebooks.read_notebook(notebooks.complete_path(ROOT, lesson.name)).cells[0].source
+        header = (
+            lesson_books.read_notebook(notebooks.complete_path(ROOT, lesson.name)).cells[0].source
+        )
         assert f"({sum(e.points for e in lesson.exercises)} points in all)" in header
 
 
@@ -290,7 +294,7 @@ def figures_of(book):
 def test_every_figure_of_a_trained_model_is_stamped(lesson):
     """A lesson that trains or shows landed runs imports the stamp; then each figure has one."""
     text = "\n".join(cell.text for cell in lesson.cells if cell.kind == "code")
-    shown = figures_of(notebooks.read_notebook(notebooks.complete_path(ROOT, lesson.name)))
+    shown = figures_of(lesson_books.read_notebook(notebooks.complete_path(ROOT, lesson.name)))
     trains = re.search(r"\bimport (?:.*, )?stamp\b|train_run|landed_", text)
     for source, form in shown:
         free = any(f"{name}(" in source for name in UNTRAINED.get(lesson.name[:2], ()))
@@ -308,7 +312,7 @@ def test_precomputed_figures_show_runs_that_are_here():
     found = 0
     for lesson in LESSONS:
         for _, form in figures_of(
-            notebooks.read_notebook(notebooks.complete_path(ROOT, lesson.name))
+            lesson_books.read_notebook(notebooks.complete_path(ROOT, lesson.name))
         ):
             if form.startswith("<Figure, PRECOMPUTED"):
                 names = re.findall(r"[a-z0-9-]+-fold\d[a-z0-9-]*-[0-9a-f]{10}", form)
@@ -334,7 +338,7 @@ def test_every_link_of_a_notebook_leads_somewhere(place):
         path = {"complete": notebooks.complete_path, "student": notebooks.student_path}[place](
             ROOT, lesson.name
         )
-        for cell in notebooks.read_notebook(path).cells:
+        for cell in lesson_books.read_notebook(path).cells:
             if cell.cell_type != "markdown":
                 continue
             for target in links_of(cell.source):
@@ -351,7 +355,7 @@ def test_lessons_lead_from_first_to_last_and_back():
     names = [lesson.name for lesson in LESSONS]
     for path in (notebooks.complete_path, notebooks.student_path):
         for k, lesson in enumerate(LESSONS):
-            book = notebooks.read_notebook(path(ROOT, lesson.name))
+            book = lesson_books.read_notebook(path(ROOT, lesson.name))
             texts = [c.source for c in book.cells if c.cell_type == "markdown"]
             for text in (texts[0], texts[-1]):
                 linked = [t.removesuffix(".ipynb") for t in links_of(text) if t[:2].isdigit()]
@@ -359,7 +363,7 @@ def test_lessons_lead_from_first_to_last_and_back():
             if k + 1 < len(names):  # what the author wrote as the next lesson is the next one
                 told = re.findall(r"^Next: (\d\d)", texts[-1], re.MULTILINE)
                 assert [int(n) for n in told] == [int(lesson.name[:2]) + 1], lesson.name
-            assert not links_of(notebooks.course_notebook(lesson, MEASURED).cells[0].source)
+            assert not links_of(lesson_books.course_notebook(lesson, MEASURED).cells[0].source)
 
 
 MEASURED = {"minutes": "1", "memory": "1 GB"}
@@ -379,9 +383,9 @@ MEASURED = {"minutes": "1", "memory": "1 GB"}
 )
 def test_the_address_is_one_setting_and_badges_follow_it(tmp_path, text, address):
     root = copy_of_lessons(tmp_path)
-    assert notebooks.repository(root) == ""
+    assert lesson_source.repository(root) == ""
     (root / "pyproject.toml").write_text(text)
-    assert notebooks.repository(root) == address
+    assert lesson_source.repository(root) == address
     assert notebooks.refresh(root) == []
     assert notebooks.stale(root) == []
     colab = "https://colab.research.google.com/github/some/kit/blob/main/notebooks"
@@ -390,7 +394,7 @@ def test_the_address_is_one_setting_and_badges_follow_it(tmp_path, text, address
             (notebooks.complete_path, f"{colab}/{lesson.name}.ipynb"),
             (notebooks.student_path, f"{colab}/student/{lesson.name}.ipynb"),
         ):
-            book = notebooks.read_notebook(path(root, lesson.name))
+            book = lesson_books.read_notebook(path(root, lesson.name))
             targets = links_of(book.cells[0].source)
             badges = [t for t in targets if "colab" in t and not t.endswith(".svg")]
             assert badges == ([place] if "github" in address else [])
@@ -435,8 +439,8 @@ def first_cell(tmp_path, monkeypatch):
             importlib.util, "find_spec", lambda name: object() if installed else None
         )
         monkeypatch.setattr(sys, "path", list(sys.path))
-        lesson = notebooks.Lesson("00", LESSONS[0].cells, address=address)
-        source = notebooks.complete_notebook(lesson, MEASURED).cells[1].source
+        lesson = lesson_source.Lesson("00", LESSONS[0].cells, address=address)
+        source = lesson_books.complete_notebook(lesson, MEASURED).cells[1].source
         exec(compile(source, "<first cell>", "exec"), {})
         return machine.asked, sys.path[0]
 
@@ -504,7 +508,7 @@ def student_text():
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_nothing_leaks_into_the_student_tree(lesson):
-    book = notebooks.read_notebook(notebooks.student_path(ROOT, lesson.name))
+    book = lesson_books.read_notebook(notebooks.student_path(ROOT, lesson.name))
     raw = notebooks.student_path(ROOT, lesson.name).read_text(encoding="utf-8")
     assert "HIDDEN TESTS" not in raw
     assert "SOLUTION" not in raw
@@ -516,17 +520,17 @@ def test_nothing_leaks_into_the_student_tree(lesson):
         assert len(cells) == 1
         assert "raise NotImplementedError" in cells[0].source
         assert not cells[0].outputs
-        solved = notebooks.without_markers(exercise.answer.text)
+        solved = lesson_books.without_markers(exercise.answer.text)
         assert squeeze(solved) not in everything
-        body = squeeze("\n".join(notebooks.solution_lines(exercise.answer.text)))
+        body = squeeze("\n".join(lesson_books.solution_lines(exercise.answer.text)))
         assert body not in everything
-        for line in notebooks.solution_lines(exercise.answer.text):
+        for line in lesson_books.solution_lines(exercise.answer.text):
             line = squeeze(line.removeprefix("return "))
             # what the lesson shows before the exercise is given, what comes after would tell
             given = squeeze("\n".join(c.source for c in book.cells[: book.cells.index(cells[0])]))
             assert len(line) < 40 or line in given or line not in everything, line
         for hidden in exercise.hidden:
-            for line in notebooks.without_markers(hidden.text).splitlines():
+            for line in lesson_books.without_markers(hidden.text).splitlines():
                 if "assert" in line:
                     assert squeeze(line) not in everything, line
         for wrong in exercise.wrong:
@@ -541,7 +545,7 @@ def test_nothing_leaks_into_the_student_tree(lesson):
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_quiz_answers_are_not_in_clear_text_and_open(lesson):
     for path in (notebooks.complete_path, notebooks.student_path):
-        book = notebooks.read_notebook(path(ROOT, lesson.name))
+        book = lesson_books.read_notebook(path(ROOT, lesson.name))
         cells = [c.source for c in book.cells if "= ask(" in c.source]
         quizzes = [c for c in lesson.cells if c.part == "quiz"]
         assert len(cells) == len(quizzes)
@@ -571,7 +575,7 @@ def test_course_tree_has_nbgrader_cells_and_nothing_beside_the_notebook(tmp_path
     for lesson in with_exercises:
         folder = tmp_path / "source" / lesson.name
         assert [p.name for p in folder.iterdir()] == [f"{lesson.name}.ipynb"]
-        book = notebooks.read_notebook(folder / f"{lesson.name}.ipynb")
+        book = lesson_books.read_notebook(folder / f"{lesson.name}.ipynb")
         graded = [c for c in book.cells if "nbgrader" in c.metadata]
         ids = [c.metadata.nbgrader.grade_id for c in graded]
         assert len(set(ids)) == len(ids)
@@ -586,12 +590,12 @@ def test_course_tree_has_nbgrader_cells_and_nothing_beside_the_notebook(tmp_path
 def test_solutions_hold_solutions_and_hidden_tests(tmp_path):
     notebooks.solutions(ROOT, tmp_path)
     for lesson in LESSONS:
-        book = notebooks.read_notebook(tmp_path / f"{lesson.name}.ipynb")
+        book = lesson_books.read_notebook(tmp_path / f"{lesson.name}.ipynb")
         text = squeeze("\n".join(c.source for c in book.cells))
         assert "###BEGIN" not in text
         for exercise in lesson.exercises:
             for cell in (exercise.answer, *exercise.hidden):
-                assert squeeze(notebooks.without_markers(cell.text)) in text
+                assert squeeze(lesson_books.without_markers(cell.text)) in text
             assert all(squeeze(wrong.text) not in text for wrong in exercise.wrong)
 
 
@@ -602,7 +606,7 @@ def test_every_claim_leads_to_code_a_test_and_its_lesson():
     assert claims.broken(ROOT) == []
     text = claims.markdown()
     assert len(text.splitlines()) == len(claims.LINKS) + 2
-    built = notebooks.read_notebook(notebooks.complete_path(ROOT, "00_start"))
+    built = lesson_books.read_notebook(notebooks.complete_path(ROOT, "00_start"))
     shown = [
         o.data["text/markdown"] for c in built.cells for o in c.get("outputs", []) if "data" in o
     ]
@@ -678,7 +682,7 @@ def test_a_broken_source_is_told_in_one_sentence(tmp_path, text, told):
     path = tmp_path / "01_test.py"
     path.write_text(text)
     with pytest.raises(UserError, match=re.escape(told)):
-        notebooks.read_lesson(path).exercises  # noqa: B018
+        lesson_source.read_lesson(path).exercises  # noqa: B018
 
 
 def test_stub_keeps_signature_and_indentation():
@@ -686,10 +690,10 @@ def test_stub_keeps_signature_and_indentation():
         "def f(x):\n    '''Doc.'''\n    ### BEGIN SOLUTION\n    y = x\n    return y\n"
         "    ### END SOLUTION"
     )
-    assert notebooks.stub(text, "1.1") == (
+    assert lesson_books.stub(text, "1.1") == (
         "def f(x):\n    '''Doc.'''\n    ...\n    raise NotImplementedError(\"Exercise 1.1\")"
     )
-    assert notebooks.solution_lines(text) == ["y = x", "return y"]
+    assert lesson_books.solution_lines(text) == ["y = x", "return y"]
     for broken in (
         "x = 1",
         "### BEGIN SOLUTION\nx",
@@ -697,7 +701,7 @@ def test_stub_keeps_signature_and_indentation():
         text + "\n### BEGIN SOLUTION",
     ):
         with pytest.raises(UserError, match=r"exercise 1\.1"):
-            notebooks.stub(broken, "1.1")
+            lesson_books.stub(broken, "1.1")
 
 
 def test_commands_report_bad_input_and_exit_with_2(tmp_path, monkeypatch, capsys):
@@ -724,7 +728,7 @@ def test_outputs_that_name_the_machine_or_warn_are_found():
         new_output("display_data", data={"image/png": "/srv/me"}),  # not text
     ]
     book = new_notebook(cells=[new_code_cell("print(x)", outputs=[o]) for o in outputs])
-    told = notebooks.examine_outputs(book, ["/srv/me"])
+    told = lesson_run.examine_outputs(book, ["/srv/me"])
     assert [line.split()[1] for line in told] == ["0", "1", "2", "3"]
 
 

@@ -15,22 +15,22 @@ pytest.importorskip("nbclient")
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("ipykernel")
 
-from ecstfl import notebooks  # noqa: E402
+from ecstfl import lesson_books, lesson_run, lesson_source, notebooks  # noqa: E402
 from ecstfl.errors import UserError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = [path.stem for path in notebooks.sources(ROOT)]
+NAMES = [path.stem for path in lesson_source.sources(ROOT)]
 
 
 def complete(name):
-    return notebooks.read_notebook(notebooks.complete_path(ROOT, name))
+    return lesson_books.read_notebook(notebooks.complete_path(ROOT, name))
 
 
 def trial(*cells):
     """Return a notebook of code cells."""
-    lesson = notebooks.Lesson("99_trial", ())
-    texts = [notebooks.Cell("code", text) for text in cells]
-    return notebooks._notebook(lesson, [notebooks._plain_cell(c, c.text) for c in texts], {})
+    lesson = lesson_source.Lesson("99_trial", ())
+    texts = [lesson_source.Cell("code", text) for text in cells]
+    return lesson_books._notebook(lesson, [lesson_books._plain_cell(c, c.text) for c in texts], {})
 
 
 @pytest.mark.slow
@@ -39,8 +39,8 @@ def test_lesson_runs_in_the_smoke_profile_and_shows_what_it_showed(name, tmp_pat
     """From another folder than its own; same cells, and the same kinds of output in each."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     built = complete(name)
-    done = notebooks.execute(built, tmp_path, profile="smoke")
-    assert notebooks.examine_outputs(done.notebook, [str(tmp_path), str(ROOT)]) == []
+    done = lesson_run.execute(built, tmp_path, profile="smoke")
+    assert lesson_run.examine_outputs(done.notebook, [str(tmp_path), str(ROOT)]) == []
     for cell, shown in zip(done.notebook.cells, built.cells, strict=True):
         if cell.cell_type == "code":
             kinds = [sorted(o.get("data", {"text": 0})) for o in cell.outputs]
@@ -76,7 +76,7 @@ def test_mistakes_are_met_with_a_sentence(tmp_path):
         "os.environ['ECSTFL_DATA'] = 'nowhere'\nlessons.embedded_clip('Happy')": "no embedded data",
     }
     book.cells += [mistaken(text) for text in mistakes]
-    cells = notebooks.execute(book, tmp_path, profile="smoke").notebook.cells[1:]
+    cells = lesson_run.execute(book, tmp_path, profile="smoke").notebook.cells[1:]
     for cell, sentence in zip(cells, mistakes.values(), strict=True):
         lines = told(cell)
         assert sentence in lines[-1], lines
@@ -88,7 +88,7 @@ def test_mistakes_are_met_with_a_sentence(tmp_path):
 def test_a_lesson_without_its_data_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("ECSTFL_DATA", str(tmp_path))
     with pytest.raises(UserError, match=r"stops with UserError: no embedded data in .* name the"):
-        notebooks.execute(complete("03_frames"), tmp_path, profile="smoke")
+        lesson_run.execute(complete("03_frames"), tmp_path, profile="smoke")
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_a_lesson_run_out_of_order_says_what_to_run(tmp_path):
     cells = [*code[:2], mistaken(use.source), mistaken(graded.source)]
     trial_book = trial("pass")
     trial_book.cells = cells
-    done = notebooks.execute(trial_book, tmp_path, profile="smoke").notebook
+    done = lesson_run.execute(trial_book, tmp_path, profile="smoke").notebook
     lines = told(done.cells[2])
     assert "NameError" in "".join(lines)
     assert "Run All Above" in lines[-1]
@@ -128,7 +128,7 @@ def test_sliders_redraw_and_quizzes_answer(tmp_path):
         "head, buttons, reply = made[0].children\nassert reply.value == ''\nbuttons.index = 1\n"
         "assert reply.value == 'Right. yes &lt;b&gt;'",
     )
-    notebooks.execute(book, tmp_path, widgets=True, timeout=120)
+    lesson_run.execute(book, tmp_path, widgets=True, timeout=120)
 
 
 def test_a_reply_whose_wake_up_was_used_up_is_still_read():
@@ -154,7 +154,7 @@ def test_a_reply_whose_wake_up_was_used_up_is_still_read():
             there.connect("inproc://reply")
             channel = Channel(here)
             if patient:
-                notebooks._ask_again(channel, every=0.05)
+                lesson_run._ask_again(channel, every=0.05)
             waiting = asyncio.ensure_future(channel.get_msg(timeout=20))
             await asyncio.sleep(0.05)
             there.send(b"reply")
@@ -170,4 +170,4 @@ def test_a_reply_whose_wake_up_was_used_up_is_still_read():
 @pytest.mark.slow
 def test_a_failing_cell_is_named(tmp_path):
     with pytest.raises(UserError, match=r"99_trial, cell 1 stops with ZeroDivisionError"):
-        notebooks.execute(trial("x = 1", "x / 0"), tmp_path)
+        lesson_run.execute(trial("x = 1", "x / 0"), tmp_path)
