@@ -107,7 +107,7 @@ def _add_data(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_preprocess(commands: argparse._SubParsersAction) -> None:
-    from ecstfl.preprocess import add_preprocess_arguments
+    from ecstfl.preprocesscli import add_preprocess_arguments
 
     parser = commands.add_parser(
         "preprocess",
@@ -120,7 +120,7 @@ def _add_preprocess(commands: argparse._SubParsersAction) -> None:
 
 
 def _preprocess(args: argparse.Namespace) -> int:
-    from ecstfl.preprocess import run_from_arguments
+    from ecstfl.preprocesscli import run_from_arguments
 
     return run_from_arguments(args)
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from media import astronaut, numbered, portrait_clip, real, spoil, write_sound, write_video
 
-from ecstfl import align, faces, preprocess, temporal, workers
+from ecstfl import align, faces, preprocess, preprocesscli, temporal, workers
 from ecstfl.cliparray import open_clip_array
 from ecstfl.clipset import Clip, ClipSet
 from ecstfl.config import hash_clipset
@@ -304,7 +304,7 @@ def test_no_clip_kept_is_a_result(clips, tmp_path):
     )
     assert prepared.clips.shape == (0, 4, 32, 32, 3)
     assert len(prepared.clipset) == 0
-    assert preprocess.render_report(prepared.report | {"skipped": []})
+    assert preprocesscli.render_report(prepared.report | {"skipped": []})
 
 
 def test_landmark_files_are_part_of_the_content(clips, tmp_path):
@@ -353,7 +353,7 @@ def test_landmarks_of_a_longer_video_are_remarked(clips, tmp_path):
     report = preprocess.preprocess(data, config, tmp_path / "c", 0, progress=False).report
     (remark,) = report["warnings"]
     assert remark["problems"] == ["the landmark file covers 40 frames, the video has 6"]
-    assert "remarks (1):" in preprocess.render_report(report)
+    assert "remarks (1):" in preprocesscli.render_report(report)
 
 
 def test_five_points_are_too_few_for_rigid68(clips):
@@ -527,8 +527,8 @@ def test_a_crash_is_named_and_not_remembered(clips, tmp_path, monkeypatch):
 
 def run(arguments):
     parser = argparse.ArgumentParser()
-    preprocess.add_preprocess_arguments(parser)
-    return preprocess.run_from_arguments(parser.parse_args([str(a) for a in arguments]))
+    preprocesscli.add_preprocess_arguments(parser)
+    return preprocesscli.run_from_arguments(parser.parse_args([str(a) for a in arguments]))
 
 
 def test_command_over_a_folder_full_of_trouble(tmp_path, capsys):
@@ -605,7 +605,7 @@ def test_command_over_a_manifest_and_a_file(clips, tmp_path):
 
 def test_every_option_that_decides_pixels_can_be_given_on_the_command_line():
     parser = argparse.ArgumentParser()
-    preprocess.add_preprocess_arguments(parser)
+    preprocesscli.add_preprocess_arguments(parser)
     args = vars(parser.parse_args(["x.mp4", "--out", "out"]))
     base = asdict(PreprocessConfig())
     assert {name: args[name] for name in base} == base
