@@ -129,7 +129,7 @@ def _people(base: RunConfig) -> list[Trial]:
 
 
 def _cousins(base: RunConfig) -> list[Trial]:
-    weights = {"center": 1e-3, "contrastive-center": 0.1, "supcon": 0.1, "triplet": 0.1}
+    weights = {"center": 1e-5, "contrastive-center": 0.1, "supcon": 0.1, "triplet": 0.1}
     return [
         Trial("other losses", name, replace(base, loss=LossConfig(name, weight=weight)))
         for name, weight in weights.items()
@@ -235,10 +235,9 @@ def collect(places: Places, trials: Sequence[Trial], runs: Sequence[RunConfig]) 
         difference = paired_difference(places.results, rows[trial.setting], rows[baseline])
         if difference is None:
             continue
-        ours, theirs = (
-            [run for c in rows[key] if (run := finished_run(places.results, c)) is not None]
-            for key in (trial.setting, baseline)
-        )
+        finished, twins = (_by_place(places, rows[key]) for key in (trial.setting, baseline))
+        both = [place for place in finished if place in twins]
+        ours, theirs = [finished[place] for place in both], [twins[place] for place in both]
         points.append(
             Point(
                 trial,
@@ -253,6 +252,12 @@ def collect(places: Places, trials: Sequence[Trial], runs: Sequence[RunConfig]) 
             )
         )
     return points
+
+
+def _by_place(places: Places, configs: Sequence[RunConfig]) -> dict[tuple[int, int], Run]:
+    """Return the finished runs by (fold, seed): what one method lacks, the other must not have."""
+    found = {(c.fold, c.seed): finished_run(places.results, c) for c in configs}
+    return {place: run for place, run in found.items() if run is not None}
 
 
 def study(
@@ -377,6 +382,12 @@ def draw(points: Sequence[Point], runs: Sequence[Run]) -> Figure:
         for part in (above, below):
             part.set_xticks(at, [p.trial.value for p in chosen], rotation=30, fontsize=8)
             part.set_xlim(-0.5, len(chosen) - 0.5)
+        counts = list(dict.fromkeys(len(p.war) for p in chosen))
+        if len(counts) == 1:
+            below.set_xlabel(f"{counts[0]} run(s) a point", fontsize=8)
+        else:  # a point of one fold is not to be read like one of five
+            of_each = ", ".join(f"{len(p.war)} at {p.trial.value}" for p in chosen)
+            below.set_xlabel(f"runs: {of_each}", fontsize=8)
     grid[0, 0].set_ylabel("WAR on the validation fold, %")
     grid[1, 0].set_ylabel("difference to softmax only,\npoints, with 95 % interval")
     grid[0, 0].legend(fontsize=8)

@@ -99,13 +99,25 @@ def test_landed_figures_name_the_landed_runs(name, configs):
     assert "SYNTHETIC" in svg
 
 
-def test_the_recipe_shows_the_landed_study():
-    folder = ROOT / "results" / "landed" / "study"
-    shown = (ROOT / "docs" / "recipe.md").read_text()
-    shown = shown.split("<!-- landed study -->")[1].split("<!-- end of landed study -->")[0]
+def quick_in_bfloat16():
     profile = get_profile("quick")
-    profile = replace(profile, optim=replace(profile.optim, precision="bf16"))
-    trials, runs = plan_study(profile, open_embedded(ROOT / "data"), ["epochs"], folds=(1,))
+    return replace(profile, optim=replace(profile.optim, precision="bf16"))
+
+
+STUDIES = {
+    "study": (quick_in_bfloat16(), ["epochs"], (1,)),
+    "full-study": (get_profile("full"), ["patent", "center"], (1, 2, 3, 4, 5)),
+}
+"""Folder of a landed study -> profile, axes and test folds left out; all from seed 0."""
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_recipe_shows_the_landed_study(name):
+    folder = LANDED.parent / name
+    shown = (ROOT / "docs" / "recipe.md").read_text().split(f"<!-- landed study: {name} -->")[1]
+    shown = shown.split("<!-- end of landed study -->")[0]
+    profile, axes, folds = STUDIES[name]
+    trials, runs = plan_study(profile, open_embedded(ROOT / "data"), axes, folds=folds, seeds=(0,))
     points = collect(Places(folder, folder, folder), trials, runs)
     assert shown.strip() == study_markdown(points).strip()
     assert (folder / "study.md").read_text() == study_markdown(points)

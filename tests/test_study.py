@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from madeup import made_up_run
 from toy import toy_config, toy_data
 
 from ecstfl.config import BackboneConfig, LossConfig
@@ -13,7 +14,7 @@ from ecstfl.errors import UserError
 from ecstfl.metrics import confusion_matrix, war
 from ecstfl.profiles import get_profile
 from ecstfl.reproduce import Places
-from ecstfl.runs import read_features, run_directory
+from ecstfl.runs import read_features, run_directory, write_features, write_json
 from ecstfl.study import AXES, collect, draw, markdown, plan_study, to_csv
 from ecstfl.table import baseline_of, by_row
 from ecstfl.train import split_clips, train_run
@@ -109,6 +110,31 @@ def test_points_are_the_means_and_differences_of_their_runs(data, tmp_path):
     assert "SYNTHETIC" in words
     assert "validation" in words
     assert "3 per class" in words
+
+
+def test_a_point_and_its_softmax_only_are_of_the_same_folds(data, tmp_path):
+    """A weight that was tried on one fold is not set beside softmax-only's mean over both."""
+    trials, runs = plan_study(get_profile("quick"), data[0], ["sampler"], folds=(1, 2))
+    records = {}
+    for config in runs:
+        if config.loss.method == "ec-stfl" and config.fold == 2:
+            continue
+        records[config], features = made_up_run(config, 0.4 + 0.2 * config.fold)
+        write_features(run_directory(tmp_path, config), **features)
+        write_json(run_directory(tmp_path, config) / "run.json", records[config])
+    points = collect(Places(tmp_path, tmp_path, tmp_path), trials, runs)
+    for point in points:
+        (twin,) = (
+            run["war"]
+            for config, run in records.items()
+            if config.loss.method == "softmax"
+            and config.fold == 1
+            and config.optim == point.trial.setting.optim
+        )
+        assert point.softmax_war == (twin,)
+    figure = draw(points, list(records.values()))
+    labels = [axes.get_xlabel() for axes in figure.axes]
+    assert "1 run(s) a point" in labels
 
 
 def test_wrong_requests_are_told(data):
