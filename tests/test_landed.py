@@ -106,7 +106,7 @@ def quick_in_bfloat16():
 
 STUDIES = {
     "study": (quick_in_bfloat16(), ["epochs"], (1,)),
-    "full-study": (get_profile("full"), ["patent", "center"], (1, 2, 3, 4, 5)),
+    "full-study": (get_profile("full"), ["patent", "paper", "center"], (1, 2, 3, 4, 5)),
 }
 """Folder of a landed study -> profile, axes and test folds left out; all from seed 0."""
 
