@@ -29,7 +29,7 @@ SOFTMAX = LossConfig("softmax")
 EC_STFL = LossConfig("ec-stfl", form="patent", weight=0.1)
 # On a batch of 24 the paper's form is about 24 times smaller than the patent's: as strong a pull.
 EC_STFL_PAPER = LossConfig("ec-stfl", form="paper", weight=3.0)
-# A sum over clips and dimensions: at 1e-3 it puts out the tapped layer (docs/recipe.md).
+# A sum over clips and dimensions, hence the size; at 1e-3 a run learned nothing (docs/recipe.md).
 CENTER = LossConfig("center", weight=1e-5)
 
 

@@ -27,7 +27,7 @@ from ecstfl.errors import UserError
 from ecstfl.figures import COLOURS, Run, marks, save_figure
 from ecstfl.metrics import Interval
 from ecstfl.preprocess import preprocess, with_checksums
-from ecstfl.profiles import Profile, plan_runs, select_clips
+from ecstfl.profiles import CENTER, Profile, plan_runs, select_clips
 from ecstfl.reproduce import Places, check_results, choose_device, estimate_minutes, train_all
 from ecstfl.runs import atomic_write, finished_run
 from ecstfl.table import baseline_of, by_row, paired_difference
@@ -39,8 +39,7 @@ WEIGHTS = {
     "paper": (0.3, 1.0, 3.0, 10.0, 30.0),  # 10 is the paper's
     "released": (1.0, 3.0, 10.0, 30.0, 100.0),  # 10 is the released code's
 }
-# Center loss is a sum over clips and dimensions, so it is large: at 1e-3 it can put out every unit
-# of the tapped layer, a minimum of its own, before cross-entropy has begun.
+# Center loss is a sum over clips and dimensions, so it is large: at 1e-3 a run learned nothing.
 CENTER_WEIGHTS = (1e-5, 1e-4, 1e-3)
 
 
@@ -62,16 +61,10 @@ class Trial:
 Axis = Callable[[RunConfig], list[Trial]]
 
 
-def _weights(form: str) -> Axis:
-    def axis(base: RunConfig) -> list[Trial]:
-        return [
-            Trial(
-                f"lambda, {form} form", f"{w:g}", replace(base, loss=LossConfig("ec-stfl", form, w))
-            )
-            for w in WEIGHTS[form]
-        ]
-
-    return axis
+def _weights(axis: str, losses: Sequence[LossConfig]) -> Axis:
+    return lambda base: [
+        Trial(axis, f"{loss.weight:g}", replace(base, loss=loss)) for loss in losses
+    ]
 
 
 def _of_loss(axis: str, name: str, values: Sequence) -> Axis:
@@ -84,13 +77,6 @@ def _of_training(axis: str, name: str, values: Callable[[int], Sequence[int]]) -
     return lambda base: [
         Trial(axis, f"{v:g}", replace(base, optim=replace(base.optim, **{name: v})))
         for v in values(getattr(base.optim, name))
-    ]
-
-
-def _center(base: RunConfig) -> list[Trial]:
-    return [
-        Trial("lambda, center loss", f"{w:g}", replace(base, loss=LossConfig("center", weight=w)))
-        for w in CENTER_WEIGHTS
     ]
 
 
@@ -129,18 +115,19 @@ def _people(base: RunConfig) -> list[Trial]:
 
 
 def _cousins(base: RunConfig) -> list[Trial]:
-    weights = {"center": 1e-5, "contrastive-center": 0.1, "supcon": 0.1, "triplet": 0.1}
-    return [
-        Trial("other losses", name, replace(base, loss=LossConfig(name, weight=weight)))
-        for name, weight in weights.items()
-    ]
+    losses = [CENTER]
+    losses += [LossConfig(name, weight=0.1) for name in ("contrastive-center", "supcon", "triplet")]
+    return [Trial("other losses", loss.method, replace(base, loss=loss)) for loss in losses]
 
 
 AXES: dict[str, Axis] = {
-    "patent": _weights("patent"),
-    "paper": _weights("paper"),
-    "released": _weights("released"),
-    "center": _center,
+    **{
+        form: _weights(f"lambda, {form} form", [LossConfig("ec-stfl", form, w) for w in weights])
+        for form, weights in WEIGHTS.items()
+    },
+    "center": _weights(
+        "lambda, center loss", [LossConfig("center", weight=w) for w in CENTER_WEIGHTS]
+    ),
     "warmup": _of_loss("warm-up of lambda, share of training", "warmup", (0.0, 0.25, 0.5, 1.0)),
     "tap": _taps,
     "sampler": _sampler,
@@ -255,7 +242,7 @@ def collect(places: Places, trials: Sequence[Trial], runs: Sequence[RunConfig]) 
 
 
 def _by_place(places: Places, configs: Sequence[RunConfig]) -> dict[tuple[int, int], Run]:
-    """Return the finished runs by (fold, seed): what one method lacks, the other must not have."""
+    """Return the finished runs by (fold, seed), to pair those of two methods."""
     found = {(c.fold, c.seed): finished_run(places.results, c) for c in configs}
     return {place: run for place, run in found.items() if run is not None}
 

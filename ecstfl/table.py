@@ -412,7 +412,7 @@ def notes(table: Table) -> tuple[str, ...]:
             )
     found += [
         f"{row.method}: {row.collapsed} of {row.runs} run(s) say one class of every clip: "
-        "nothing was learned there; a smaller weight may"
+        "nothing was learned there (if its loss pulls too hard, a smaller weight helps)"
         for row in table.rows
         if row.collapsed
     ]

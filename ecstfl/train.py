@@ -191,12 +191,17 @@ def score(
 def score_held_out(
     model: nn.Module, clips: Tensor | ClipBatches, config: RunConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return :func:`score` of a run's held-out clips, in batches that follow the run's.
+    """Return :func:`score` of a run's held-out clips, in batches that follow the run's."""
+    batch = _scoring_batch(config.optim.batch // config.optim.accumulate)
+    return score(model, config.backbone.tap, clips, config, batch)
 
-    Where only a small training step fits into the memory, 64 clips at once might not.
+
+def _scoring_batch(step: int) -> int:
+    """Return how many clips to score at once where a training step takes ``step``.
+
+    Where only a small step fits into the memory, 64 clips at once might not.
     """
-    part = config.optim.batch // config.optim.accumulate
-    return score(model, config.backbone.tap, clips, config, batch=min(64, 3 * part))
+    return min(64, 3 * step)
 
 
 def train_run(
@@ -238,7 +243,7 @@ def train_run(
             f"processes; try --batch {config.optim.batch // 2}"
         )
     # outside the except clause: there, the failed step would still hold its memory
-    raise out_of_memory(config, lambda batch: _trial_step(config, clips, device, batch))
+    raise out_of_memory(config, lambda batch: _trial(config, clips, device, batch))
 
 
 def _train_to_the_end(
@@ -302,9 +307,7 @@ def _train_to_the_end(
         torch.utils.deterministic.fill_uninitialized_memory = fill
 
 
-def _trial_step(
-    config: RunConfig, clips: np.ndarray | MappedClips, device: str, batch: int
-) -> None:
+def _trial(config: RunConfig, clips: np.ndarray | MappedClips, device: str, batch: int) -> None:
     """Train two steps and score, all for nothing, to see whether a run with this batch fits.
 
     With all clips on the device. The second step has the first one's gradients and moments beside
@@ -322,7 +325,7 @@ def _trial_step(
         labels = torch.arange(len(view), device=device) % N_CLASSES
         learner.joint(logits, embeddings, labels)[0].backward()
         learner.step()
-    score(learner.result, config.backbone.tap, stored[: min(64, 3 * batch)], config)
+    score(learner.result, config.backbone.tap, stored[: _scoring_batch(batch)], config)
 
 
 def train_epoch(

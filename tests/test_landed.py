@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ecstfl.config import RunConfig, from_dict
 from ecstfl.embedded import open_embedded
@@ -122,3 +123,35 @@ def test_the_recipe_shows_the_landed_study(name):
     assert shown.strip() == study_markdown(points).strip()
     assert (folder / "study.md").read_text() == study_markdown(points)
     assert (folder / "study.csv").read_text() == to_csv(points)
+
+
+def test_the_recipes_intervals_over_folds_are_those_of_the_landed_runs():
+    """Student's interval of the five differences to softmax-only, one a fold."""
+    measures = {}
+    for path in (LANDED.parent / "full-study").glob("runs/*/run.json"):
+        run = json.loads(path.read_text())
+        loss = run["config"]["loss"]
+        if loss["form"] == "patent":  # softmax-only and center loss carry that name too
+            known = measures.setdefault((loss["method"], loss["weight"]), {})
+            known[run["config"]["fold"]] = (
+                100 * run["war"],
+                run["clusters"]["within_between"],
+                100 * run["history"][-1]["train_war"],
+            )
+    base = np.array([measures["softmax", 0.0][fold] for fold in range(1, 6)])
+    lines = [f"| 0 (softmax only) | | {base[:, 1].mean():.2f} | {base[:, 2].mean():.1f} |"]
+    for weight in (0.01, 0.03, 0.1):
+        ours = np.array([measures["ec-stfl", weight][fold] for fold in range(1, 6)])
+        gain = ours - base
+        low, high = stats.t.interval(0.95, 4, gain.mean(axis=0), stats.sem(gain, axis=0))
+        told = [
+            f"{m:+.{d}f} [{a:+.{d}f}, {b:+.{d}f}]"
+            for m, a, b, d in zip(gain.mean(axis=0), low, high, (1, 2, 1), strict=True)
+        ]
+        lines.append(
+            f"| {weight:g} | {told[0]} | {ours[:, 1].mean():.2f}, {told[1]} "
+            f"| {ours[:, 2].mean():.1f}, {told[2]} |"
+        )
+    shown = (ROOT / "docs" / "recipe.md").read_text().split("<!-- landed study over folds -->")[1]
+    shown = shown.split("<!-- end of landed study over folds -->")[0].strip().splitlines()
+    assert shown[2:] == lines
