@@ -13,6 +13,7 @@ alone writes, prints and decides; the others follow.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import warnings
 from collections.abc import Iterator
@@ -85,7 +86,17 @@ def joined(device: str) -> Iterator[Crew]:
     try:
         yield crew()
     finally:
-        dist.destroy_process_group()
+        leave()
+
+
+def leave() -> None:
+    """Leave the process group, after every replica of :func:`replicated` that nobody needs.
+
+    A replica holds the group. Freed after it, the replica ends gloo's threads while it holds
+    Python's lock; a thread that is letting go of a tensor wants that lock, and both wait for ever.
+    """
+    gc.collect()
+    dist.destroy_process_group()
 
 
 def wait() -> None:

@@ -13,6 +13,7 @@ from torch import nn
 
 from ecstfl.distributed import gather
 from ecstfl.loss import ECSTFLLoss, JointLoss
+from ecstfl.parallel import leave
 from ecstfl.sampler import MPerClassSampler
 from ecstfl.tap import Tap
 
@@ -76,7 +77,8 @@ def work(rank, ranks, port, queue):
         sampler = MPerClassSampler(torch.arange(40) % 3, 2, 6, batches=3)
         results["batches"] = list(sampler)
         dist.barrier()
-        dist.destroy_process_group()
+        del net
+        leave()
         queue.put((rank, results))
     except Exception:
         queue.put((rank, traceback.format_exc()))

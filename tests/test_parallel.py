@@ -116,6 +116,32 @@ def test_alone_nothing_changes():
         assert ours.alone
 
 
+LEAVING = """
+import gc, weakref
+import torch.distributed as dist
+from torch import nn
+from ecstfl.parallel import joined, replicated
+
+gc.disable()  # a network in a circle lives until somebody looks for it
+with joined("cpu"):
+    replica, _ = replicated(nn.Linear(2, 2), "")
+    circle = [replica]
+    circle.append(circle)
+    weakref.finalize(replica, lambda: print(f"group: {dist.is_initialized()}", flush=True))
+    del replica, circle
+print("left", flush=True)
+"""
+
+
+def test_no_replica_outlives_the_group(tmp_path):
+    # one that does ends gloo's threads with Python's lock held, and may wait for them for ever
+    script = tmp_path / "leaving.py"
+    script.write_text(LEAVING)
+    code, said = torchrun(script)
+    assert code == 0, said
+    assert said.count("group: True") == said.count("left") == 2, said
+
+
 @pytest.mark.slow
 def test_the_command_line_under_torchrun(tmp_path):
     places = ["--results", tmp_path / "r", "--figures", tmp_path / "f", "--cache", tmp_path / "c"]
