@@ -209,7 +209,7 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
         "--methods",
         nargs="+",
         metavar="NAME",
-        help="only these of the profile's methods, e.g. softmax ec-stfl:patent; others can follow",
+        help="only these of the profile's methods, e.g. softmax ec-stfl:patent:0.1; rest can follow",
     )
     parser.add_argument(
         "--workers",
@@ -443,8 +443,10 @@ def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
         optim = replace(optim, precision=args.precision)
     methods = profile.methods
     if args.weight is not None:
-        methods = tuple(
-            replace(m, weight=args.weight) if m.method == "ec-stfl" else m for m in methods
+        methods = tuple(  # two rows of one form become one
+            dict.fromkeys(
+                replace(m, weight=args.weight) if m.method == "ec-stfl" else m for m in methods
+            )
         )
     backbone = profile.backbone
     if args.backbone is not None:  # each network has a tap of its own

@@ -48,7 +48,7 @@ def test_readme_shows_the_table_of_the_landed_runs(configs):
 @pytest.fixture(scope="module")
 def full():
     """What is landed of the full profile: two of its methods, on either prior."""
-    profile = choose_methods(get_profile("full"), ["softmax", "ec-stfl:patent"])
+    profile = choose_methods(get_profile("full"), ["softmax", "ec-stfl:patent:0.1"])
     return {
         name: plan_runs(profile, open_embedded(ROOT / "data", prior=prior), seeds=seeds)
         for name, (prior, seeds) in FULL.items()

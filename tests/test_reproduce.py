@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from toy import toy_config, toy_data
 
+from ecstfl import cli
 from ecstfl import reproduce as reproducing
 from ecstfl.config import OptimConfig
 from ecstfl.errors import UserError
@@ -21,6 +22,7 @@ from ecstfl.profiles import (
     SOFTMAX,
     choose_methods,
     get_profile,
+    method_names,
     plan_runs,
     select_clips,
 )
@@ -210,9 +212,20 @@ def test_chosen_methods_are_a_part_of_the_same_plan():
     clipset, _ = toy_data()
     full = get_profile("full")
     whole = plan_runs(full, clipset)
-    part = plan_runs(choose_methods(full, ["softmax", "ec-stfl:patent"]), clipset)
+    part = plan_runs(choose_methods(full, ["softmax", "ec-stfl:patent:0.1"]), clipset)
     assert len(part) == 30
     assert set(part) < set(whole)  # the same runs, so that the rest can follow later
-    assert {c.loss.form for c in part} == {"patent"}
+    assert {(c.loss.form, c.loss.weight) for c in part} == {("patent", 0.0), ("patent", 0.1)}
+    assert choose_methods(full, ["ec-stfl"]).methods == full.methods[1:4]
+    assert choose_methods(full, ["ec-stfl:paper", "center"]).methods == full.methods[3:]
+    assert len(set(map(method_names, full.methods))) == len(full.methods)
     with pytest.raises(UserError, match="the full profile has no method 'focal'; it has softmax, "):
         choose_methods(full, ["focal"])
+
+
+def test_two_rows_of_one_form_become_one_under_a_weight():
+    parser = cli.build_parser()
+    arguments = parser.parse_args(["reproduce", "--profile", "full", "--weight", "1"])
+    methods = cli._profile(arguments, get_profile("full")).methods
+    assert [m.weight for m in methods if m.method == "ec-stfl"] == [1.0, 1.0]
+    assert [m.form for m in methods if m.method == "ec-stfl"] == ["patent", "paper"]
