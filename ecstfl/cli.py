@@ -209,7 +209,7 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
         "--methods",
         nargs="+",
         metavar="NAME",
-        help="only these of the profile's methods, e.g. softmax ec-stfl:patent:0.1; rest can follow",
+        help="only these of the profile's methods, e.g. softmax ec-stfl:patent:0.1",
     )
     parser.add_argument(
         "--workers",

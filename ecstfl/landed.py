@@ -37,7 +37,11 @@ def landed_runs(folder: str = "quick", *, evaluate: str = "test") -> list[Precom
 
 
 def landed_pairs(
-    folder: str = "quick", method: str = "ec-stfl", *, form: str = "patent"
+    folder: str = "quick",
+    method: str = "ec-stfl",
+    *,
+    form: str = "patent",
+    weight: float | None = None,
 ) -> list[tuple[Precomputed, Precomputed]]:
     """Return (softmax only, method) of equal fold, seed and settings, on the same test clips.
 
@@ -45,9 +49,11 @@ def landed_pairs(
         folder: below ``results/landed``.
         method: as in :class:`ecstfl.config.LossConfig`.
         form: of EC-STFL; other methods have no forms.
+        weight: lambda; may be left out where all pairs have the same.
 
     Raises:
-        UserError: there is no such pair, or a file is missing or was changed.
+        UserError: there is no such pair, or pairs of several weights and none was asked for, or a
+            file is missing or was changed.
     """
     pairs = []
     runs = landed_runs(folder)
@@ -57,13 +63,18 @@ def landed_pairs(
             plain, joint = one.pop("loss"), other.pop("loss")
             if (plain["method"], joint["method"]) != ("softmax", method) or one != other:
                 continue
-            if joint["form"] != form:
+            if joint["form"] != form or weight not in (None, joint["weight"]):
                 continue
             if np.array_equal(first.features["ids"], second.features["ids"]):
                 pairs.append((first, second))
     if not pairs:
         raise UserError(
             f"results/landed/{folder} holds no pair of softmax and {method} with equal settings"
+        )
+    if len(weights := sorted({pair[1].run["config"]["loss"]["weight"] for pair in pairs})) > 1:
+        raise UserError(
+            f"results/landed/{folder} holds {method} at several weights: ask for one of "
+            + ", ".join(f"{one:g}" for one in weights)
         )
     return pairs
 

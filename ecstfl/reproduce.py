@@ -14,8 +14,8 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from ecstfl import changes
 from ecstfl.augment import training_view
 from ecstfl.backbones import TITLES
 from ecstfl.clipset import ClipSet
@@ -33,7 +34,7 @@ from ecstfl.errors import UserError
 from ecstfl.memory import is_out_of_memory
 from ecstfl.parallel import crew, decide, wait
 from ecstfl.preprocess import Prepared, preprocess, with_checksums
-from ecstfl.profiles import Profile, plan_runs, select_clips
+from ecstfl.profiles import Profile, method_names, plan_runs, select_clips
 from ecstfl.runs import (
     atomic_write,
     claim,
@@ -55,7 +56,7 @@ class Places:
     """Where a reproduction reads and writes.
 
     Attributes:
-        results: ``table.md``, ``table.csv`` and ``runs/``.
+        results: ``table.md``, ``changes.md``, both as CSV, and ``runs/``.
         figures: PNG, SVG and JSON.
         cache: preprocessed clips.
     """
@@ -296,16 +297,9 @@ def train_all(
     processes = [
         context.Process(target=_worker, args=(*arguments, n), daemon=True) for n in range(workers)
     ]
-    # glibc hands blocks of this size back to the system after every use, and getting them again
-    # costs a tenth of a training step; the workers are told to keep them. Others ignore this.
-    for name, value in (
-        ("MALLOC_MMAP_MAX_", "0"),
-        ("MALLOC_TRIM_THRESHOLD_", str(2**36)),
-        ("MALLOC_TOP_PAD_", str(2**26)),
-    ):
-        os.environ.setdefault(name, value)
-    for process in processes:
-        process.start()
+    with _keeping_memory():
+        for process in processes:
+            process.start()
     try:
         with _Bars(configs) as bars:
             working = set(range(workers))
@@ -333,6 +327,27 @@ def train_all(
             process.terminate()
         for process in processes:
             process.join()
+
+
+@contextmanager
+def _keeping_memory() -> Iterator[None]:
+    """Start processes that keep freed memory, unless the environment says otherwise.
+
+    glibc hands blocks of a step's size back to the system after every use, and getting them again
+    costs a tenth of the step. Other libraries ignore this.
+    """
+    wanted = {
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TRIM_THRESHOLD_": str(2**36),
+        "MALLOC_TOP_PAD_": str(2**26),
+    }
+    added = [name for name in wanted if name not in os.environ]
+    os.environ.update({name: wanted[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def _worker(
@@ -422,7 +437,7 @@ class _Bars:
             self._bars[config] = tqdm(
                 total=config.optim.epochs,
                 initial=done - 1,
-                desc=f"{config.loss.method} fold {config.fold} seed {config.seed}",
+                desc=f"{method_names(config.loss)[-1]} fold {config.fold} seed {config.seed}",
                 unit="epoch",
                 position=self._place[config],
             )
@@ -449,7 +464,9 @@ def render(
     data_notes: tuple[str, ...] = (),
     say: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Write the table, with notes about its data, and the figures from finished runs.
+    """Write the table, what changed beside softmax-only, and the figures, from finished runs.
+
+    Notes about the data stand below both tables.
 
     Returns:
         Their paths, the table's first.
@@ -464,12 +481,20 @@ def render(
         "table.html": to_html(table),
         "table.tex": to_latex(table),
     }
+    runs = [run for c in configs if (run := finished_run(places.results, c)) is not None]
+    if comparisons := changes.compare(runs):
+        contents |= {
+            "changes.md": changes.markdown(comparisons, table.marks),
+            "changes.csv": changes.to_csv(comparisons),
+        }
     for name, content in contents.items():
         with atomic_write(places.results / name) as file:
             file.write(content.encode())
         written.append(places.results / name)
     say("")
     say(text)
+    if comparisons:
+        say(contents["changes.md"])
     pair = _first_pair(configs, places.results)
     if pair is not None:
         written += _draw(pair, configs, places, command)
@@ -498,7 +523,7 @@ def _draw(
 ) -> list[Path]:
     """Draw what is not up to date: a pair of runs closely, and all finished runs together."""
     from ecstfl import figures  # seaborn and UMAP cost seconds to import
-    from ecstfl.forest import collect_gains, forest
+    from ecstfl.forest import forest
     from ecstfl.peeking import can_peek, peeking
     from ecstfl.umap_grid import umap_grid
 
@@ -528,7 +553,7 @@ def _draw(
             everything,
             lambda: figures.confusion_pooled(everything),
         )
-    if collect_gains(everything):
+    if changes.compare(everything):
         drawings["forest"] = (everything, lambda: forest(everything))
     if can_peek(everything):
         drawings["peeking"] = (everything, lambda: peeking(everything))

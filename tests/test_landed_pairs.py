@@ -66,6 +66,19 @@ def test_forms_are_kept_apart(tmp_path, monkeypatch):
         landed_pairs(form="released")
 
 
+def test_weights_are_kept_apart_and_asked_for(tmp_path, monkeypatch):
+    plain, joint = landed_pairs()[0]
+    weights = ((plain, 0.0), (joint, 0.1), (joint, 0.03))
+    land(tmp_path, monkeypatch, *((one, "loss", "weight", weight) for one, weight in weights))
+    for weight in (0.03, 0.1):
+        ((_, chosen),) = landed_pairs(weight=weight)
+        assert chosen.run["config"]["loss"]["weight"] == weight
+    with pytest.raises(UserError, match=r"several weights: ask for one of 0\.03, 0\.1"):
+        landed_pairs()
+    with pytest.raises(UserError, match="no pair"):
+        landed_pairs(weight=1.0)
+
+
 def test_many_runs_have_a_short_stamp():
     runs = [{"name": f"r{k}"} for k in range(6)]
     assert short_names(runs[:2]) == ["r0", "r1"]

@@ -229,3 +229,13 @@ def test_two_rows_of_one_form_become_one_under_a_weight():
     methods = cli._profile(arguments, get_profile("full")).methods
     assert [m.weight for m in methods if m.method == "ec-stfl"] == [1.0, 1.0]
     assert [m.form for m in methods if m.method == "ec-stfl"] == ["patent", "paper"]
+
+
+def test_only_the_training_processes_are_told_to_keep_memory(monkeypatch):
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "7")
+    monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
+    before = dict(os.environ)
+    with reproducing._keeping_memory():
+        assert os.environ["MALLOC_MMAP_MAX_"] == "7"
+        assert int(os.environ["MALLOC_TOP_PAD_"]) > 0
+    assert dict(os.environ) == before
