@@ -20,8 +20,8 @@ from ecstfl.errors import UserError
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
     from ecstfl.clipset import ClipSet
+    from ecstfl.places import Places
     from ecstfl.profiles import Profile
-    from ecstfl.reproduce import Places
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -464,7 +464,7 @@ def _open(args: argparse.Namespace) -> ClipSet:
 
 
 def _places(args: argparse.Namespace, suffix: str = "") -> Places:
-    from ecstfl.reproduce import Places
+    from ecstfl.places import Places
 
     tag = _tag(args) + suffix
     return Places(args.results or Path("results") / tag, args.figures / tag, args.cache)

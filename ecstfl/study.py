@@ -24,13 +24,16 @@ from matplotlib.figure import Figure
 from ecstfl.clipset import ClipSet
 from ecstfl.config import LossConfig, RunConfig
 from ecstfl.errors import UserError
+from ecstfl.estimate import estimate_minutes
 from ecstfl.figures import COLOURS, Run, marks, save_figure
 from ecstfl.metrics import Interval
+from ecstfl.places import Places, check_results
 from ecstfl.preprocess import preprocess, with_checksums
 from ecstfl.profiles import CENTER, Profile, plan_runs, select_clips
-from ecstfl.reproduce import Places, check_results, choose_device, estimate_minutes, train_all
+from ecstfl.reproduce import choose_device
 from ecstfl.runs import atomic_write, finished_run
 from ecstfl.table import baseline_of, by_row, paired_difference
+from ecstfl.train_all import train_all
 
 # The forms differ in size by a factor of about the batch (patent to paper) and of 100 (patent to
 # released): the weights are chosen so that lambda times the loss runs over the same range.

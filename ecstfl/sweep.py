@@ -18,11 +18,14 @@ from matplotlib.figure import Figure
 
 from ecstfl.clipset import ClipSet
 from ecstfl.config import LossConfig, RunConfig
+from ecstfl.estimate import estimate_minutes
 from ecstfl.figures import COLOURS, save_figure
+from ecstfl.places import Places, check_results
 from ecstfl.preprocess import preprocess, with_checksums
 from ecstfl.profiles import Profile, plan_runs, select_clips
-from ecstfl.reproduce import Places, check_results, choose_device, estimate_minutes, train_all
+from ecstfl.reproduce import choose_device
 from ecstfl.runs import atomic_write, finished_run
+from ecstfl.train_all import train_all
 
 
 @dataclass(frozen=True)

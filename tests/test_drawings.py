@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from madeup import made_up_table
 
-from ecstfl.reproduce import Places, render
+from ecstfl.places import Places
+from ecstfl.report import render
 from ecstfl.runs import run_directory, write_features, write_json
 
 

@@ -29,7 +29,7 @@ sys.path.insert(0, {str(HERE)!r})
 import torch
 torch.set_num_threads(1)
 from toy import toy_config, toy_data
-from ecstfl import reproduce, runs, train
+from ecstfl import runs, train, train_all
 clipset, clips = toy_data()
 folder = Path(sys.argv[1])
 
@@ -46,7 +46,7 @@ def work(configs, prepare=lambda: None):
         return pid
     try:
         prepare()
-        reproduce._train_pending(configs, prepared, places, "cpu", lambda *_: None)
+        train_all._train_pending(configs, prepared, places, "cpu", lambda *_: None)
     except BaseException:
         import traceback
         traceback.print_exc()
@@ -208,7 +208,7 @@ SHARED = """
         os.write(log, f"end {config.name}\\n".encode())
         return run
 
-    reproduce.train_run = noted
+    train_all.train_run = noted
 """
 
 

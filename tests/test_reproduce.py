@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from toy import toy_config, toy_data
 
-from ecstfl import cli
-from ecstfl import reproduce as reproducing
+from ecstfl import cli, estimate, train_all
 from ecstfl.config import OptimConfig
 from ecstfl.errors import UserError
 from ecstfl.preprocess import PreprocessConfig
@@ -26,7 +25,6 @@ from ecstfl.profiles import (
     plan_runs,
     select_clips,
 )
-from ecstfl.reproduce import _train_pending, bfloat16_advice
 from ecstfl.runs import claim, finished_run, run_directory
 
 
@@ -173,7 +171,7 @@ def test_runs_claimed_elsewhere_are_left_alone(tmp_path):
     )
     try:
         assert other.stdout.readline().strip() == "held"
-        _train_pending([mine, theirs], prepared, places, "cpu", lambda *_: None)
+        train_all._train_pending([mine, theirs], prepared, places, "cpu", lambda *_: None)
     finally:
         other.kill()
         other.wait()
@@ -199,13 +197,13 @@ def test_slow_bfloat16_is_told_only_where_it_is_asked_for_and_slow(monkeypatch):
     plain = toy_config(clipset)
     half = dataclasses.replace(plain, optim=dataclasses.replace(plain.optim, precision="bf16"))
     seconds = {"bf16": 3.0, "fp32": 1.0}
-    monkeypatch.setattr(reproducing, "seconds_a_clip", lambda *a: seconds[a[-1]])
-    advice = bfloat16_advice(half, None, 1, "cpu")
+    monkeypatch.setattr(estimate, "seconds_a_clip", lambda *a: seconds[a[-1]])
+    advice = estimate.bfloat16_advice(half, None, 1, "cpu")
     assert "3.0 times as long" in advice
     assert "--precision fp32" in advice
-    assert bfloat16_advice(plain, None, 1, "cpu") is None
+    assert estimate.bfloat16_advice(plain, None, 1, "cpu") is None
     seconds["bf16"] = 1.2
-    assert bfloat16_advice(half, None, 1, "cpu") is None
+    assert estimate.bfloat16_advice(half, None, 1, "cpu") is None
 
 
 def test_chosen_methods_are_a_part_of_the_same_plan():
@@ -235,7 +233,7 @@ def test_only_the_training_processes_are_told_to_keep_memory(monkeypatch):
     monkeypatch.setenv("MALLOC_MMAP_MAX_", "7")
     monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
     before = dict(os.environ)
-    with reproducing._keeping_memory():
+    with train_all._keeping_memory():
         assert os.environ["MALLOC_MMAP_MAX_"] == "7"
         assert int(os.environ["MALLOC_TOP_PAD_"]) > 0
     assert dict(os.environ) == before

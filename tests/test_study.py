@@ -12,8 +12,8 @@ from toy import toy_config, toy_data
 from ecstfl.config import BackboneConfig, LossConfig
 from ecstfl.errors import UserError
 from ecstfl.metrics import confusion_matrix, war
+from ecstfl.places import Places
 from ecstfl.profiles import get_profile
-from ecstfl.reproduce import Places
 from ecstfl.runs import read_features, run_directory, write_features, write_json
 from ecstfl.study import AXES, collect, draw, markdown, plan_study, to_csv
 from ecstfl.table import baseline_of, by_row

@@ -1,0 +1,126 @@
+"""From finished runs to the table, what changed, and the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from ecstfl import changes
+from ecstfl.config import RunConfig
+from ecstfl.places import Places
+from ecstfl.runs import atomic_write, finished_run, read_features, run_directory
+from ecstfl.table import build_table, markdown, to_csv, to_html, to_latex
+
+
+def render(
+    configs: list[RunConfig],
+    places: Places,
+    *,
+    command: str,
+    data_notes: tuple[str, ...] = (),
+    say: Callable[[str], None] = print,
+) -> list[Path]:
+    """Write the table, what changed beside softmax-only, and the figures, from finished runs.
+
+    Notes about the data stand below both tables.
+
+    Returns:
+        Their paths, the table's first.
+    """
+    table = build_table(places.results, configs)
+    table = replace(table, marks=(*table.marks, *data_notes))
+    text = markdown(table)
+    written = []
+    contents = {
+        "table.md": text,
+        "table.csv": to_csv(table),
+        "table.html": to_html(table),
+        "table.tex": to_latex(table),
+    }
+    runs = [run for c in configs if (run := finished_run(places.results, c)) is not None]
+    if comparisons := changes.compare(runs):
+        contents |= {
+            "changes.md": changes.markdown(comparisons, table.marks),
+            "changes.csv": changes.to_csv(comparisons),
+        }
+    for name, content in contents.items():
+        with atomic_write(places.results / name) as file:
+            file.write(content.encode())
+        written.append(places.results / name)
+    say("")
+    say(text)
+    if comparisons:
+        say(contents["changes.md"])
+    pair = _first_pair(configs, places.results)
+    if pair is not None:
+        written += _draw(pair, configs, places, command)
+    for path in written:
+        say(f"  {path}")
+    return written
+
+
+def _first_pair(configs: list[RunConfig], results: Path) -> tuple[RunConfig, RunConfig] | None:
+    """Return softmax-only and the first EC-STFL run of the same fold and seed, both finished."""
+    for config in configs:
+        if config.loss.method != "softmax":
+            continue
+        for other in configs:
+            if other.loss.method != "ec-stfl" or other.backbone != config.backbone:
+                continue
+            if (other.fold, other.seed) != (config.fold, config.seed):
+                continue
+            if all(finished_run(results, c) is not None for c in (config, other)):
+                return config, other
+    return None
+
+
+def _draw(
+    pair: tuple[RunConfig, RunConfig], configs: list[RunConfig], places: Places, command: str
+) -> list[Path]:
+    """Draw what is not up to date: a pair of runs closely, and all finished runs together."""
+    from ecstfl import figures  # seaborn and UMAP cost seconds to import
+    from ecstfl.forest import forest
+    from ecstfl.peeking import can_peek, peeking
+    from ecstfl.umap_grid import umap_grid
+
+    runs = {c: run for c in configs if (run := finished_run(places.results, c)) is not None}
+    features = {c: read_features(run_directory(places.results, c)) for c in pair}
+    both = tuple(runs[c] for c in pair)
+    # the same two methods on the same fold under every seed that both were trained with
+    twins = [tuple(replace(c, seed=seed) for c in pair) for seed in {c.seed: 0 for c in runs}]
+    twins = [pair, *(t for t in twins if t != pair and all(c in runs for c in t))]
+    grid = [runs[c] for twin in twins for c in twin]
+
+    def draw_grid() -> Figure:
+        known = features | {
+            c: read_features(run_directory(places.results, c)) for twin in twins[1:] for c in twin
+        }
+        return umap_grid([(tuple(runs[c] for c in t), tuple(known[c] for c in t)) for t in twins])
+
+    everything = list(runs.values())
+    drawings: dict[str, tuple[Sequence[dict[str, Any]], Callable[[], Figure]]] = {
+        "umap": (both, lambda: figures.umap_pair(both, tuple(features[c] for c in pair))),
+        "umap-grid": (grid, draw_grid),
+        "confusion": (both, lambda: figures.confusion_pair(both)),
+        "curves": (both, lambda: figures.learning_curves(both)),
+    }
+    if len(everything) > 2:
+        drawings["confusion-pooled"] = (
+            everything,
+            lambda: figures.confusion_pooled(everything),
+        )
+    if changes.compare(everything):
+        drawings["forest"] = (everything, lambda: forest(everything))
+    if can_peek(everything):
+        drawings["peeking"] = (everything, lambda: peeking(everything))
+    written = []
+    for name, (drawn, draw) in drawings.items():
+        path = places.figures / name
+        if not figures.up_to_date(path, drawn):
+            figures.save_figure(draw(), path, drawn, command)
+        written.append(path.with_suffix(".png"))
+    return written
