@@ -216,7 +216,7 @@ def _told(interval: Interval, measure: Measure) -> str:
 
 def _notes(comparisons: Sequence[Comparison]) -> list[str]:
     over = {units(c.pairs) for c in comparisons}
-    found = ["differences are to softmax-only, in pairs of equal fold and seed"]
+    found = ["differences are to softmax-only on the same runs, in pairs of equal fold and seed"]
     if "folds" in over:
         found.append("[95 %]: jackknife over test folds, Student's t")
     if "seeds" in over:

@@ -192,7 +192,7 @@ def confusion_pooled(runs: Sequence[Run]) -> Figure:
     for name, group in methods.items():
         counts = sum(np.array(run["confusion"]) for run in group)
         right, total = int(np.trace(counts)), int(counts.sum())
-        panels.append((f"{name}: {right} of {total} right, {100 * right / total:.1f} %", counts))
+        panels.append((f"{name}\n{right} of {total} right, {100 * right / total:.1f} %", counts))
     return _confusions(panels, marks(runs))
 
 

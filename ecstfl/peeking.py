@@ -9,7 +9,7 @@ looking more often can only find a higher score.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +57,9 @@ class MethodPeeks:
         method: the table's name for it.
         peeks: in the order of fold and seed.
         claims: difference to softmax-only, mean over the common folds and seeds, in [-1, 1]:
-            (both by their last epoch, both by their best, only the method by its best);
-            None for softmax-only itself or where no twin was run.
+            (both by their last epoch, both by their best, only the method by its best), the best
+            among the epochs that were scored in both; None for softmax-only itself or where no
+            twin was run.
     """
 
     method: str
@@ -66,8 +67,13 @@ class MethodPeeks:
     claims: tuple[float, float, float] | None
 
 
-def peek(run: Run, metric: str = "war") -> Peek:
+def peek(run: Run, metric: str = "war", among: Container[int] | None = None) -> Peek:
     """Compare the last epoch of a run with its best scored one.
+
+    Args:
+        run: contents of ``run.json``.
+        metric: ``war`` or ``uar``.
+        among: epochs to look at, the last one too; default: all that were scored.
 
     Raises:
         ValueError: unknown metric, or the run has no score of its last epoch.
@@ -75,7 +81,11 @@ def peek(run: Run, metric: str = "war") -> Peek:
     if metric not in METRICS:
         raise ValueError(f"expected metric 'uar' or 'war', got {metric!r}")
     name, history = f"held_out_{metric}", run["history"]
-    scored = [(record[name], -record["epoch"]) for record in history if name in record]
+    scored = [
+        (record[name], -record["epoch"])
+        for record in history
+        if name in record and (among is None or record["epoch"] in among)
+    ]
     if not scored or name not in history[-1]:
         raise ValueError(f"run {run['name']}: expected a score of the last epoch, got none")
     best, epoch = max(scored)
@@ -98,29 +108,33 @@ def collect_peeks(runs: Sequence[Run], metric: str = "war") -> list[MethodPeeks]
     by_config = {from_dict(RunConfig, run["config"]): run for run in runs}
     rows = by_row(list(by_config))
     names = row_names(list(rows))
-    peeks = {
-        key: {(c.fold, c.seed): peek(by_config[c], metric) for c in configs}
-        for key, configs in rows.items()
+    placed = {
+        key: {(c.fold, c.seed): by_config[c] for c in configs} for key, configs in rows.items()
     }
     found = []
     for key in rows:
         baseline = baseline_of(key, rows)
-        claims = None if baseline is None else _claims(peeks[key], peeks[baseline])
-        ordered = tuple(peeks[key][place] for place in sorted(peeks[key]))
+        claims = None if baseline is None else _claims(placed[key], placed[baseline], metric)
+        ordered = tuple(peek(placed[key][place], metric) for place in sorted(placed[key]))
         found.append(MethodPeeks(names[key], ordered, claims))
     return found
 
 
+def _scored(run: Run, metric: str) -> set[int]:
+    return {record["epoch"] for record in run["history"] if f"held_out_{metric}" in record}
+
+
 def _claims(
-    ours: dict[tuple[int, int], Peek], plain: dict[tuple[int, int], Peek]
+    ours: dict[tuple[int, int], Run], plain: dict[tuple[int, int], Run], metric: str
 ) -> tuple[float, float, float] | None:
-    both = [(ours[place], plain[place]) for place in ours if place in plain]
-    if not both:
+    pairs = []
+    for place in sorted(ours.keys() & plain.keys()):
+        # who is scored more often would be ahead for that reason alone
+        common = _scored(ours[place], metric) & _scored(plain[place], metric)
+        a, b = (peek(side[place], metric, common) for side in (ours, plain))
+        pairs.append((a.last - b.last, a.best - b.best, a.best - b.last))
+    if not pairs:
         return None
-    pairs = [
-        (a.last - b.last, a.best - b.best, a.best - b.last)
-        for a, b in both
-    ]  # fmt: skip
     last, best, one_sided = np.mean(pairs, axis=0)
     return float(last), float(best), float(one_sided)
 
@@ -146,10 +160,13 @@ def peeking(runs: Sequence[Run], metric: str = "war") -> Figure:
 def _looks(methods: Sequence[MethodPeeks]) -> str:
     looks = sorted({p.looks for m in methods for p in m.peeks})
     n = " to ".join(str(x) for x in dict.fromkeys((looks[0], looks[-1])))
-    return (
+    told = (
         f"{n} epochs of each run were scored on the held-out fold: "
         "peeking at every epoch would find at least as much"
     )
+    if len(looks) > 1 and any(m.claims is not None for m in methods):
+        told += "\nclaims compare such epochs as were scored in both runs of a pair"
+    return told
 
 
 def _colour(number: int) -> str:

@@ -396,13 +396,18 @@ def notes(table: Table) -> tuple[str, ...]:
     if table.rows:
         clips = sorted({row.clips for row in table.rows})
         n = " to ".join(str(c) for c in dict.fromkeys((clips[0], clips[-1])))
-        seeded = any(row.seeds > 1 for row in table.rows)
-        over = (
-            "identities and training seeds"
-            if seeded
-            else "identities and do not cover the choice of training seed"
-        )
+        seeded = {row.seeds > 1 for row in table.rows}
+        if seeded == {True}:
+            over = "identities and training seeds"
+        elif seeded == {False}:
+            over = "identities and do not cover the choice of training seed"
+        else:
+            over = "identities, and training seeds in rows of several"
         found.append(f"n = {n} test predictions a row; intervals resample test {over}")
+        if len({row.runs for row in table.rows}) > 1:
+            found.append(
+                "rows pool different runs: compare the differences, which are paired, not the rows"
+            )
     for gaps, n_rows in Counter(tuple(np.isnan(row.recalls)) for row in table.rows).items():
         if lacking := [name for name, gap in zip(CLASSES, gaps, strict=True) if gap]:
             which = "" if n_rows == len(table.rows) else f" in {n_rows} row(s)"

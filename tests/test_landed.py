@@ -8,20 +8,25 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ecstfl import changes
 from ecstfl.config import RunConfig, from_dict
 from ecstfl.embedded import open_embedded
 from ecstfl.metrics import confusion_matrix
+from ecstfl.places import Places
 from ecstfl.profiles import choose_methods, get_profile, plan_runs
-from ecstfl.reproduce import Places
-from ecstfl.runs import read_features
+from ecstfl.runs import finished_run, read_features
 from ecstfl.study import collect, plan_study, to_csv
 from ecstfl.study import markdown as study_markdown
 from ecstfl.table import build_table, markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 LANDED = ROOT / "results" / "landed" / "quick"
-FULL = {"full": ("balanced", (0, 1, 2)), "embedded-longtail-full": ("longtail", (0,))}
-"""Folder of landed runs of the full profile -> prior of the data, seeds that are landed."""
+FULL = {
+    "full": ("balanced", None, (0, 1, 2), [15, 15, 5, 5, 5]),
+    "embedded-longtail-full": ("longtail", ["softmax", "ec-stfl:patent:0.1"], (0,), [5, 5]),
+}
+"""Folder of landed runs of the full profile -> prior of the data, methods (None: all) and seeds of
+the plan, finished runs of each row."""
 RUNS = sorted(
     path for name in ("quick", *FULL) for path in LANDED.parent.glob(f"{name}/runs/*/run.json")
 )
@@ -38,32 +43,49 @@ def test_the_landed_runs_are_of_todays_quick_profile_and_data(configs):
 
 
 def test_readme_shows_the_table_of_the_landed_runs(configs):
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.split("<!-- landed table: quick -->")[1].split("<!-- end of landed table -->")[0]
     table = markdown(build_table(LANDED, configs))
-    assert shown.strip() == table.strip()
+    assert shown("README.md", "table", "quick") == table.strip()
     assert (LANDED / "table.md").read_text() == table
 
 
 @pytest.fixture(scope="module")
 def full():
-    """What is landed of the full profile: two of its methods, on either prior."""
-    profile = choose_methods(get_profile("full"), ["softmax", "ec-stfl:patent:0.1"])
+    """Folder -> planned runs of which some or all are landed."""
+    profile = get_profile("full")
     return {
-        name: plan_runs(profile, open_embedded(ROOT / "data", prior=prior), seeds=seeds)
-        for name, (prior, seeds) in FULL.items()
+        name: plan_runs(
+            choose_methods(profile, methods) if methods else profile,
+            open_embedded(ROOT / "data", prior=prior),
+            seeds=seeds,
+        )
+        for name, (prior, methods, seeds, _) in FULL.items()
     }
+
+
+def shown(document, kind, name):
+    """The part of a document that holds a landed table."""
+    part = (ROOT / document).read_text().split(f"<!-- landed {kind}: {name} -->")[1]
+    return part.split(f"<!-- end of landed {kind} -->")[0].strip()
 
 
 @pytest.mark.parametrize("name", FULL)
 def test_readme_shows_the_landed_part_of_the_full_table(name, full):
-    shown = (ROOT / "README.md").read_text().split(f"<!-- landed table: {name} -->")[1]
-    shown = shown.split("<!-- end of landed table -->")[0]
     folder = LANDED.parent / name
     table = build_table(folder, full[name])
-    assert [row.runs for row in table.rows] == [5 * len(FULL[name][1])] * 2
-    assert shown.strip() == markdown(table).strip()
+    assert [row.runs for row in table.rows] == FULL[name][-1]
+    assert shown("README.md", "table", name) == markdown(table).strip()
     assert (folder / "table.md").read_text() == markdown(table)
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_the_documents_show_what_changed_in_the_landed_runs(name, full):
+    folder = LANDED.parent / name
+    finished = [run for config in full[name] if (run := finished_run(folder, config))]
+    comparisons = changes.compare(finished)
+    text = changes.markdown(comparisons, build_table(folder, full[name]).marks)
+    assert shown("docs/recipe.md", "changes", name) == text.strip()
+    assert (folder / "changes.md").read_text() == text
+    assert (folder / "changes.csv").read_text() == changes.to_csv(comparisons)
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda p: p.parent.name)
@@ -87,7 +109,8 @@ def test_each_landed_run_agrees_with_its_own_predictions(path):
 def test_landed_figures_of_the_full_profile_name_all_its_runs(name, folder, full):
     figures = ROOT / "figures" / "landed" / folder
     sidecar = json.loads((figures / f"{name}.json").read_text())
-    assert set(sidecar["runs"]) == {config.name for config in full[folder]}
+    finished = {c.name for c in full[folder] if finished_run(LANDED.parent / folder, c)}
+    assert set(sidecar["runs"]) == finished
     assert "SYNTHETIC" in (figures / f"{name}.svg").read_text()
 
 
@@ -115,12 +138,10 @@ STUDIES = {
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_recipe_shows_the_landed_study(name):
     folder = LANDED.parent / name
-    shown = (ROOT / "docs" / "recipe.md").read_text().split(f"<!-- landed study: {name} -->")[1]
-    shown = shown.split("<!-- end of landed study -->")[0]
     profile, axes, folds = STUDIES[name]
     trials, runs = plan_study(profile, open_embedded(ROOT / "data"), axes, folds=folds, seeds=(0,))
     points = collect(Places(folder, folder, folder), trials, runs)
-    assert shown.strip() == study_markdown(points).strip()
+    assert shown("docs/recipe.md", "study", name) == study_markdown(points).strip()
     assert (folder / "study.md").read_text() == study_markdown(points)
     assert (folder / "study.csv").read_text() == to_csv(points)
 

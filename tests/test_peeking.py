@@ -46,7 +46,7 @@ def test_claims_by_hand():
     """Two folds: what one could say of the method, honestly and not."""
     runs = [
         run("softmax", {3: 0.95}, fold=1),
-        run("softmax", fold=2),
+        run("softmax", {3: 0.0}, fold=2),
         run("ec-stfl", {3: 0.98}, fold=1),
         run("ec-stfl", {3: 0.99}, fold=2),
     ]
@@ -57,6 +57,19 @@ def test_claims_by_hand():
     one_sided = np.mean([0.98 - runs[0]["war"], 0.99 - runs[1]["war"]])
     assert ours.claims == pytest.approx((last, both, one_sided))
     assert ours.claims[2] >= max(ours.claims[:2])
+
+
+def test_claims_look_at_the_same_epochs_of_both():
+    """Else whoever is scored more often is ahead for that reason alone."""
+    often = {epoch: 0.9 + epoch / 100 for epoch in range(1, 6)}
+    for theirs, ours, best in (({3: 0.8}, often, 0.93), (often, {2: 0.95}, 0.95)):
+        runs = [run("softmax", theirs), run("ec-stfl", ours)]
+        plain = max(theirs.get(3 if ours is often else 2), runs[0]["war"])
+        _, found = collect_peeks(runs)
+        assert found.claims[1] == pytest.approx(best - plain)
+        assert found.claims[2] == pytest.approx(best - runs[0]["war"])
+    assert "as were scored in both" in peeking(runs).get_suptitle()
+    assert "in both" not in peeking(runs[:1]).get_suptitle()
 
 
 def test_a_fold_that_only_one_method_has_is_not_compared():

@@ -70,6 +70,21 @@ def test_an_unfinished_plan_says_incomplete_and_pairs_only_what_both_have(landed
         build_table(tmp_path, configs)
 
 
+def test_the_notes_say_over_what_the_intervals_are_and_whether_rows_compare(landed):
+    results, configs = landed
+    half = [c for c in configs if c.loss.method == "softmax" or c.seed == 0]
+    first = [c for c in configs if c.seed == 0]
+    cases = (
+        (configs, "test identities and training seeds", False),
+        (first, "test identities and do not cover the choice of training seed", False),
+        (half, "test identities, and training seeds in rows of several", True),
+    )
+    for plan, over, differ in cases:
+        told = notes(build_table(results, plan))
+        assert any(note.endswith(f"intervals resample {over}") for note in told)
+        assert any("rows pool different runs" in note for note in told) == differ
+
+
 def test_a_collapsed_run_is_told(tmp_path):
     """As when center loss puts out every unit of the tapped layer: one answer for every clip."""
     clipset, _ = toy_data()
