@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -23,9 +22,8 @@ from ecstfl.config import RunConfig, from_dict
 from ecstfl.jackknife import jackknife
 from ecstfl.labels import CLASSES
 from ecstfl.metrics import Interval, recalls, uar, war
+from ecstfl.runs import Run
 from ecstfl.table import baseline_of, by_row, row_names
-
-Run = Mapping[str, Any]  # the contents of a run.json
 
 
 @dataclass(frozen=True)

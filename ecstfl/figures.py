@@ -24,14 +24,12 @@ from matplotlib.ticker import MaxNLocator
 from scipy.linalg import orthogonal_procrustes
 
 from ecstfl.labels import CLASSES
-from ecstfl.runs import atomic_write, write_json
+from ecstfl.runs import Run, atomic_write, write_json
 from ecstfl.table import METHOD_NAMES
 
 # Okabe and Ito's colours, which keep apart under the common kinds of colour blindness.
 COLOURS = ("#E69F00", "#0072B2", "#999999", "#D55E00", "#56B4E9", "#009E73", "#CC79A7")
 MARKERS = ("o", "v", "s", "X", "^", "P", "D")
-
-Run = dict[str, Any]
 
 
 def marks(runs: Sequence[Run]) -> str:

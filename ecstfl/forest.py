@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ecstfl.changes import UAR, WAR, Comparison, Measure, change, compare, units
-from ecstfl.figures import COLOURS, MARKERS, Run, marks
+from ecstfl.figures import COLOURS, MARKERS, marks
+from ecstfl.runs import Run
 
 
 def forest(runs: Sequence[Run]) -> Figure:

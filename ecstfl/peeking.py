@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ecstfl.config import RunConfig, from_dict
-from ecstfl.figures import COLOURS, Run, marks
+from ecstfl.figures import COLOURS, marks
+from ecstfl.runs import Run
 from ecstfl.table import baseline_of, by_row, row_names
 
 METRICS = ("war", "uar")

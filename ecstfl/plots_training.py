@@ -8,7 +8,6 @@ by colour *and* hatching.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +19,8 @@ from torch.nn import functional as F
 
 from ecstfl.figures import COLOURS, title_of
 from ecstfl.loss import FORMS, ec_stfl_loss
+from ecstfl.runs import Run
 from ecstfl.sampler import Composition, composition
-
-Run = Mapping[str, Any]
 
 _LOOKS = (("-", COLOURS[1]), ("--", COLOURS[3]), (":", COLOURS[5]), ("-.", "0.2"))
 

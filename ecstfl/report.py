@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from ecstfl import changes
 from ecstfl.config import RunConfig
 from ecstfl.places import Places
-from ecstfl.runs import atomic_write, finished_run, read_features, run_directory
+from ecstfl.runs import Run, atomic_write, finished_run, read_features, run_directory
 from ecstfl.table import build_table, markdown, to_csv, to_html, to_latex
 
 
@@ -41,45 +40,47 @@ def render(
         "table.html": to_html(table),
         "table.tex": to_latex(table),
     }
-    runs = [run for c in configs if (run := finished_run(places.results, c)) is not None]
-    if comparisons := changes.compare(runs):
-        contents |= {
+    runs = {c: run for c in configs if (run := finished_run(places.results, c)) is not None}
+    told = {}
+    if comparisons := changes.compare(list(runs.values())):
+        told = {
             "changes.md": changes.markdown(comparisons, table.marks),
             "changes.csv": changes.to_csv(comparisons),
         }
-    for name, content in contents.items():
+    else:  # nothing to compare: an earlier plan's answer would stand beside this table
+        for name in ("changes.md", "changes.csv"):
+            (places.results / name).unlink(missing_ok=True)
+    for name, content in (contents | told).items():
         with atomic_write(places.results / name) as file:
             file.write(content.encode())
         written.append(places.results / name)
     say("")
     say(text)
-    if comparisons:
-        say(contents["changes.md"])
-    pair = _first_pair(configs, places.results)
+    if told:
+        say(told["changes.md"])
+    pair = _first_pair(runs)
     if pair is not None:
-        written += _draw(pair, configs, places, command)
+        written += _draw(pair, runs, places, command)
     for path in written:
         say(f"  {path}")
     return written
 
 
-def _first_pair(configs: list[RunConfig], results: Path) -> tuple[RunConfig, RunConfig] | None:
-    """Return softmax-only and the first EC-STFL run of the same fold and seed, both finished."""
-    for config in configs:
+def _first_pair(runs: Iterable[RunConfig]) -> tuple[RunConfig, RunConfig] | None:
+    """Return softmax-only and the first EC-STFL run of the same fold and seed."""
+    for config in runs:
         if config.loss.method != "softmax":
             continue
-        for other in configs:
+        for other in runs:
             if other.loss.method != "ec-stfl" or other.backbone != config.backbone:
                 continue
-            if (other.fold, other.seed) != (config.fold, config.seed):
-                continue
-            if all(finished_run(results, c) is not None for c in (config, other)):
+            if (other.fold, other.seed) == (config.fold, config.seed):
                 return config, other
     return None
 
 
 def _draw(
-    pair: tuple[RunConfig, RunConfig], configs: list[RunConfig], places: Places, command: str
+    pair: tuple[RunConfig, RunConfig], runs: dict[RunConfig, Run], places: Places, command: str
 ) -> list[Path]:
     """Draw what is not up to date: a pair of runs closely, and all finished runs together."""
     from ecstfl import figures  # seaborn and UMAP cost seconds to import
@@ -87,7 +88,6 @@ def _draw(
     from ecstfl.peeking import can_peek, peeking
     from ecstfl.umap_grid import umap_grid
 
-    runs = {c: run for c in configs if (run := finished_run(places.results, c)) is not None}
     features = {c: read_features(run_directory(places.results, c)) for c in pair}
     both = tuple(runs[c] for c in pair)
     # the same two methods on the same fold under every seed that both were trained with
@@ -102,7 +102,7 @@ def _draw(
         return umap_grid([(tuple(runs[c] for c in t), tuple(known[c] for c in t)) for t in twins])
 
     everything = list(runs.values())
-    drawings: dict[str, tuple[Sequence[dict[str, Any]], Callable[[], Figure]]] = {
+    drawings: dict[str, tuple[Sequence[Run], Callable[[], Figure]]] = {
         "umap": (both, lambda: figures.umap_pair(both, tuple(features[c] for c in pair))),
         "umap-grid": (grid, draw_grid),
         "confusion": (both, lambda: figures.confusion_pair(both)),

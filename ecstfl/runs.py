@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -35,6 +35,9 @@ from ecstfl.config import RunConfig
 from ecstfl.errors import UserError
 
 SCHEMA = 1
+
+Run = Mapping[str, Any]
+"""The contents of a ``run.json``."""
 
 CONTENT: dict[str, type | tuple[type, ...]] = {
     "name": str,

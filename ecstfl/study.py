@@ -25,13 +25,13 @@ from ecstfl.clipset import ClipSet
 from ecstfl.config import LossConfig, RunConfig
 from ecstfl.errors import UserError
 from ecstfl.estimate import estimate_minutes
-from ecstfl.figures import COLOURS, Run, marks, save_figure
+from ecstfl.figures import COLOURS, marks, save_figure
 from ecstfl.metrics import Interval
 from ecstfl.places import Places, check_results
 from ecstfl.preprocess import preprocess, with_checksums
 from ecstfl.profiles import CENTER, Profile, plan_runs, select_clips
 from ecstfl.reproduce import choose_device
-from ecstfl.runs import atomic_write, finished_run
+from ecstfl.runs import Run, atomic_write, finished_run
 from ecstfl.table import baseline_of, by_row, paired_difference
 from ecstfl.train_all import train_all
 

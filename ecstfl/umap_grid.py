@@ -15,8 +15,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ecstfl.figures import COLOURS, MARKERS, Run, laid_onto, marks, title_of, umap_map
+from ecstfl.figures import COLOURS, MARKERS, laid_onto, marks, title_of, umap_map
 from ecstfl.labels import CLASSES
+from ecstfl.runs import Run
 
 NEIGHBOURS = (5, 15, 50)
 MAP_SEEDS = (0, 1, 2)

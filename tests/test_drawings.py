@@ -67,3 +67,12 @@ def test_features_of_the_made_up_runs_are_what_their_confusion_says(places, plan
         features = np.load(directory / "features.npz")
         right = (features["labels"] == features["predictions"]).sum()
         assert np.trace(run["confusion"]) == right
+
+
+def test_a_plan_without_pairs_leaves_no_answer_of_another_behind(places, plan):
+    files = [places.results / name for name in ("changes.md", "changes.csv")]
+    render(plan, places, command="ecstfl reproduce", say=lambda _: None)
+    assert all(path.exists() for path in files)
+    alone = [config for config in plan if config.loss.method == "softmax"]
+    written = render(alone, places, command="ecstfl reproduce", say=lambda _: None)
+    assert not any(path.exists() or path in written for path in files)
