@@ -24,6 +24,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.linalg import orthogonal_procrustes
 
 from ecstfl.labels import CLASSES
+from ecstfl.map_names import name_classes
 from ecstfl.runs import Run, atomic_write, write_json
 from ecstfl.table import METHOD_NAMES
 
@@ -133,18 +134,6 @@ def umap_pair(
                 label=name,
                 zorder=2,
             )
-            x, y = np.median(chosen, axis=0)
-            axis.annotate(
-                name,
-                (x, y),
-                fontsize=10,
-                fontweight="bold",
-                ha="center",
-                va="center",
-                color="black",
-                zorder=3,
-                bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": COLOURS[c], "alpha": 0.85},
-            )
         axis.set_title(title_of(run), fontsize=12)
         axis.set_xlabel(
             f"{measures(run)}\n(in the embedding)   WAR {100 * run['war']:.1f} %  "
@@ -155,6 +144,7 @@ def umap_pair(
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
     figure.suptitle(f"Embedding before the classifier, mapped by UMAP\n{marks(runs)}", fontsize=11)
+    name_classes(figure, list(zip(axes, maps, strict=True)), labels, COLOURS, fontsize=10)
     return figure
 
 

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from ecstfl.figures import COLOURS, MARKERS, laid_onto, marks, title_of, umap_map
 from ecstfl.labels import CLASSES
+from ecstfl.map_names import name_classes
 from ecstfl.runs import Run
 
 NEIGHBOURS = (5, 15, 50)
@@ -61,11 +62,15 @@ def umap_grid(
     counts = list(dict.fromkeys(min(k, len(labels) - 1) for k in neighbours))
     figure = Figure(figsize=(2.5 * len(columns), 2.5 * len(counts) + 1.7), layout="constrained")
     axes = figure.subplots(len(counts), len(columns), squeeze=False)
+    panels = []
     for row, k in zip(axes, counts, strict=True):
         maps = [umap_map(f["embeddings"], seed, k) for _, f, seed in columns]
-        for axis, points in zip(row, maps, strict=True):
-            _panel(axis, laid_onto(maps[0], points), labels)
+        panels += [
+            (axis, laid_onto(maps[0], points)) for axis, points in zip(row, maps, strict=True)
+        ]
         row[0].set_ylabel(f"{k} neighbours", fontsize=10)
+    for axis, points in panels:
+        _panel(axis, points, labels)
     for axis, (run, _, seed) in zip(axes[0], columns, strict=True):
         what = f"training seed {run['config']['seed']}" if several else f"map seed {seed}"
         axis.set_title(f"{title_of(run)}\n{what}\n{_numbers(run)}", fontsize=8)
@@ -76,6 +81,7 @@ def umap_grid(
         "above each column: measures in the embedding, whatever its map looks like",
         fontsize=10,
     )
+    name_classes(figure, panels, labels, COLOURS, fontsize=6.5)
     return figure
 
 
@@ -87,11 +93,6 @@ def _panel(axis: Axes, points: np.ndarray, labels: np.ndarray) -> None:
         axis.scatter(
             *chosen.T, s=11, c=COLOURS[c], marker=MARKERS[c], linewidths=0.2, edgecolors="white",
             label=name,
-        )  # fmt: skip
-        x, y = np.median(chosen, axis=0)
-        axis.annotate(
-            name, (x, y), fontsize=6.5, fontweight="bold", ha="center", va="center",
-            bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
         )  # fmt: skip
     axis.set_xticks([])
     axis.set_yticks([])
