@@ -186,11 +186,13 @@ def markdown(comparisons: Sequence[Comparison], marks: Sequence[str] = ()) -> st
         comparisons: at least one, from :func:`compare`.
         marks: sentences that must stand below the tables, as the table's.
     """
-    lines = [*_grid(comparisons, MEASURES), "", *_grid(comparisons, RECALLS), ""]
-    return "\n".join([*lines, *(f"- {note}" for note in (*marks, *_notes(comparisons)))]) + "\n"
+    lines = [*grid(comparisons, MEASURES), "", *grid(comparisons, RECALLS), ""]
+    told = [*marks, *notes(comparisons, len(MEASURES) + len(RECALLS))]
+    return "\n".join([*lines, *(f"- {note}" for note in told)]) + "\n"
 
 
-def _grid(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> list[str]:
+def grid(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> list[str]:
+    """Return the lines of a table: values of softmax-only, differences of every method."""
     head = ["Method", "runs", *(measure.name for measure in measures)]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for baseline in dict.fromkeys(c.baseline for c in comparisons):
@@ -212,7 +214,8 @@ def _told(interval: Interval, measure: Measure) -> str:
     return f"{value} [{measure.show(interval.low, '+')}, {measure.show(interval.high, '+')}]"
 
 
-def _notes(comparisons: Sequence[Comparison]) -> list[str]:
+def notes(comparisons: Sequence[Comparison], measures: int) -> list[str]:
+    """Return what must be known to read a :func:`grid` of so many measures."""
     over = {units(c.pairs) for c in comparisons}
     found = ["differences are to softmax-only on the same runs, in pairs of equal fold and seed"]
     if "folds" in over:
@@ -222,14 +225,16 @@ def _notes(comparisons: Sequence[Comparison]) -> list[str]:
     if "" in over:
         found.append("a single pair of runs has no interval")
     if over - {""}:
-        n = sum(len(MEASURES) + len(RECALLS) for c in comparisons if units(c.pairs))
+        n = sum(measures for c in comparisons if units(c.pairs))
         found.append(
             f"{n} intervals were looked at: without any change, one in twenty would leave out zero"
         )
     return found
 
 
-def to_csv(comparisons: Sequence[Comparison]) -> str:
+def to_csv(
+    comparisons: Sequence[Comparison], measures: Sequence[Measure] = (*MEASURES, *RECALLS)
+) -> str:
     """Render for spreadsheets: a line a method and measure, in the measure's unit."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -237,7 +242,7 @@ def to_csv(comparisons: Sequence[Comparison]) -> str:
         ["method", "measure", "pairs", "softmax_only", "with_it", "difference", "low", "high"]
     )
     for c in comparisons:
-        for measure in (*MEASURES, *RECALLS):
+        for measure in measures:
             interval = change(c.pairs, measure)
             values = (
                 measure.of([pair.baseline for pair in c.pairs]),

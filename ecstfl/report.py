@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from ecstfl import changes
@@ -13,6 +15,9 @@ from ecstfl.config import RunConfig
 from ecstfl.places import Places
 from ecstfl.runs import Run, atomic_write, finished_run, read_features, run_directory
 from ecstfl.table import build_table, markdown, to_csv, to_html, to_latex
+
+if TYPE_CHECKING:
+    from ecstfl.one_class import Measured
 
 
 def render(
@@ -47,9 +52,21 @@ def render(
             "changes.md": changes.markdown(comparisons, table.marks),
             "changes.csv": changes.to_csv(comparisons),
         }
-    else:  # nothing to compare: an earlier plan's answer would stand beside this table
-        for name in ("changes.md", "changes.csv"):
-            (places.results / name).unlink(missing_ok=True)
+    measured = None
+    if told:
+        from ecstfl import one_class  # it draws, too, and seaborn costs seconds to import
+
+        measured = one_class.measured(
+            (run["name"], read_features(run_directory(places.results, config)))
+            for config, run in runs.items()
+        )
+        told |= {
+            "one-class.md": one_class.markdown(comparisons, measured, table.marks),
+            "one-class.csv": one_class.csv(comparisons, measured),
+        }
+    for name in {"changes.md", "changes.csv", "one-class.md", "one-class.csv"} - set(told):
+        # nothing to compare: an earlier plan's answer would stand beside this table
+        (places.results / name).unlink(missing_ok=True)
     for name, content in (contents | told).items():
         with atomic_write(places.results / name) as file:
             file.write(content.encode())
@@ -60,7 +77,7 @@ def render(
         say(told["changes.md"])
     pair = _first_pair(runs)
     if pair is not None:
-        written += _draw(pair, runs, places, command)
+        written += _draw(pair, runs, measured, places, command)
     for path in written:
         say(f"  {path}")
     return written
@@ -80,31 +97,34 @@ def _first_pair(runs: Iterable[RunConfig]) -> tuple[RunConfig, RunConfig] | None
 
 
 def _draw(
-    pair: tuple[RunConfig, RunConfig], runs: dict[RunConfig, Run], places: Places, command: str
+    pair: tuple[RunConfig, RunConfig],
+    runs: dict[RunConfig, Run],
+    measured: Measured | None,
+    places: Places,
+    command: str,
 ) -> list[Path]:
     """Draw what is not up to date: a pair of runs closely, and all finished runs together."""
-    from ecstfl import figures  # seaborn and UMAP cost seconds to import
+    from ecstfl import figures, one_class  # seaborn and UMAP cost seconds to import
     from ecstfl.forest import forest
     from ecstfl.peeking import can_peek, peeking
     from ecstfl.umap_grid import umap_grid
 
-    features = {c: read_features(run_directory(places.results, c)) for c in pair}
-    both = tuple(runs[c] for c in pair)
     # the same two methods on the same fold under every seed that both were trained with
     twins = [tuple(replace(c, seed=seed) for c in pair) for seed in {c.seed: 0 for c in runs}]
     twins = [pair, *(t for t in twins if t != pair and all(c in runs for c in t))]
-    grid = [runs[c] for twin in twins for c in twin]
+    paired = [tuple(runs[c] for c in twin) for twin in twins]
+    both = paired[0]
 
-    def draw_grid() -> Figure:
-        known = features | {
-            c: read_features(run_directory(places.results, c)) for twin in twins[1:] for c in twin
-        }
-        return umap_grid([(tuple(runs[c] for c in t), tuple(known[c] for c in t)) for t in twins])
+    def features(twin: Sequence[RunConfig]) -> tuple[dict[str, np.ndarray], ...]:
+        return tuple(read_features(run_directory(places.results, c)) for c in twin)
 
     everything = list(runs.values())
     drawings: dict[str, tuple[Sequence[Run], Callable[[], Figure]]] = {
-        "umap": (both, lambda: figures.umap_pair(both, tuple(features[c] for c in pair))),
-        "umap-grid": (grid, draw_grid),
+        "umap": (both, lambda: figures.umap_pair(both, features(pair))),
+        "umap-grid": (
+            [run for twin in paired for run in twin],
+            lambda: umap_grid(list(zip(paired, map(features, twins), strict=True))),
+        ),
         "confusion": (both, lambda: figures.confusion_pair(both)),
         "curves": (both, lambda: figures.learning_curves(both)),
     }
@@ -113,8 +133,9 @@ def _draw(
             everything,
             lambda: figures.confusion_pooled(everything),
         )
-    if changes.compare(everything):
+    if measured is not None:
         drawings["forest"] = (everything, lambda: forest(everything))
+        drawings["one-class"] = (everything, lambda: one_class.figure(everything, measured))
     if can_peek(everything):
         drawings["peeking"] = (everything, lambda: peeking(everything))
     written = []

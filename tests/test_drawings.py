@@ -36,10 +36,11 @@ def test_pairs_closely_and_everything_together(places, plan):
     written = render(plan, places, command="ecstfl reproduce", say=lambda _: None)
     drawn = {path.stem for path in written if path.suffix == ".png"}
     assert drawn == {
-        "umap", "umap-grid", "confusion", "confusion-pooled", "curves", "forest", "peeking",
+        "umap", "umap-grid", "confusion", "confusion-pooled", "curves", "forest", "one-class",
+        "peeking",
     }  # fmt: skip
     names = [config.name for config in plan]
-    for name in ("forest", "peeking", "confusion-pooled"):
+    for name in ("forest", "one-class", "peeking", "confusion-pooled"):
         assert sidecar(places, name)["runs"] == names
     for name in ("umap", "confusion", "curves"):
         assert sidecar(places, name)["runs"] == names[:2]
@@ -70,7 +71,8 @@ def test_features_of_the_made_up_runs_are_what_their_confusion_says(places, plan
 
 
 def test_a_plan_without_pairs_leaves_no_answer_of_another_behind(places, plan):
-    files = [places.results / name for name in ("changes.md", "changes.csv")]
+    names = ("changes.md", "changes.csv", "one-class.md", "one-class.csv")
+    files = [places.results / name for name in names]
     render(plan, places, command="ecstfl reproduce", say=lambda _: None)
     assert all(path.exists() for path in files)
     alone = [config for config in plan if config.loss.method == "softmax"]

@@ -244,6 +244,23 @@ def test_falls_when_one_of_well_separated_classes_shrinks(form, seed, shrink):
 
 @quick
 @given(seed=seeds)
+def test_one_class_sent_away_is_enough_for_patent_and_paper_but_not_for_released(seed):
+    """No class gets tighter, the other six stay as mixed as they were, and yet."""
+    x, y = batch(28, 6, 7, seed)
+
+    def sent(by, form):
+        moved = x.clone()
+        moved[y == 4] += by * torch.eye(6, dtype=x.dtype)[0]
+        return ec_stfl_loss(moved, y, form).item()
+
+    for form in ("patent", "paper"):
+        assert sent(1e3, form) < 0.05 * sent(0, form)
+        assert sent(1e6, form) == pytest.approx(1e-3 * sent(1e3, form), rel=0.05)  # like 1/D
+    assert sent(1e6, "released") > 0.5 * sent(0, "released")
+
+
+@quick
+@given(seed=seeds)
 @pytest.mark.parametrize("form", FORMS)
 def test_a_small_step_against_the_gradient_lowers_the_loss(form, seed):
     x, y = batch(12, 6, 4, seed)
