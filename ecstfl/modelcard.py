@@ -199,6 +199,7 @@ def render_card(facts: dict[str, Any]) -> str:
         else f"cross-entropy + {loss['weight']:g} x EC-STFL ({loss['form']} form), "
         f"tapped at {net['tap']}"
     )
+    arithmetic = ", under bfloat16 autocast" if optim["precision"] == "bf16" else ""
     before, after = calibration["before"], calibration["after"]
     lines = [
         f"# Model card: {SHIPPED}",
@@ -214,7 +215,8 @@ def render_card(facts: dict[str, Any]) -> str:
         f"{facts['bytes'] / 1e6:.1f} MB, float32, safetensors",
         f"- input: {view['frames']} x {view['size']} x {view['size']} aligned face frames; "
         f"output: {', '.join(CLASSES)}",
-        f"- trained with {method}; {optim['epochs']} epochs, batch {optim['batch']}, "
+        f"- trained with {method}{arithmetic}; "
+        f"{optim['epochs']} epochs, batch {optim['batch']}, "
         f"seed {config['seed']}, {config['profile']} profile; the last epoch, chosen by no one",
         f"- faces: {where['backend']}, alignment {where['alignment']}, margin {where['margin']:g}, "
         f"{where['frames']} frames by {where['temporal']} at {where['size']} px (in the file's "

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
+from ecstfl.checkpoint import same_bytes
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
 
@@ -79,9 +80,10 @@ def digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
 
 
 def model_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> bytes:
-    """Return the content of a model file; the checksum is added to the header."""
+    """Return the content of a model file, equal for equal models; the checksum joins the header."""
     own = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    return safetensors_bytes(own, metadata=dict(header) | {DIGEST: digest(own, header)})
+    content = safetensors_bytes(own, metadata=dict(header) | {DIGEST: digest(own, header)})
+    return same_bytes(content)
 
 
 def read_model(path: Path, expected_format: str) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -30,7 +30,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ecstfl.augment import test_view, training_view
 from ecstfl.backbones import build_backbone, embedding_size
-from ecstfl.checkpoint import read_checkpoint, same_bytes, set_aside, write_checkpoint
+from ecstfl.checkpoint import read_checkpoint, set_aside, write_checkpoint
 from ecstfl.cliparray import MappedClips
 from ecstfl.clipbatches import ClipBatches
 from ecstfl.clipset import ClipSet
@@ -533,4 +533,4 @@ def save_model(path: Path, model: nn.Module, config: RunConfig) -> None:
     header = {"format": MODEL_FORMAT, "config": canonical_json(dataclasses.asdict(config))}
     header["classes"] = json.dumps(CLASSES)
     with atomic_write(path) as file:
-        file.write(same_bytes(model_bytes(model.state_dict(), header)))
+        file.write(model_bytes(model.state_dict(), header))

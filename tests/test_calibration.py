@@ -133,6 +133,14 @@ def test_only_a_validation_run_of_the_same_settings_will_do(runs, tmp_path):
         calibrate(test, [run_directory(tmp_path, other)])
 
 
+def test_landing_a_run_twice_writes_the_same_bytes(runs, tmp_path):
+    for name in ("once", "again", "and again"):
+        land(runs[0], tmp_path / name)
+    for path in (tmp_path / "once").iterdir():
+        for name in ("again", "and again"):
+            assert (tmp_path / name / path.name).read_bytes() == path.read_bytes(), path.name
+
+
 def test_a_run_lands_with_card_and_temperature(runs, tmp_path):
     test, validation = runs
     config = load_checkpoint(test / "model.safetensors")[0]
