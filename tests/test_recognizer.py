@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from scipy.special import softmax
 from toy import toy_config, toy_data
 
 from ecstfl import recognizer as device
@@ -19,9 +20,11 @@ from ecstfl import windows as window_module
 from ecstfl.annotate import write_video
 from ecstfl.clipset import ClipSet
 from ecstfl.config import canonical_json, hash_clipset
+from ecstfl.embedded import open_embedded
 from ecstfl.errors import UserError
 from ecstfl.faces import Detection
 from ecstfl.labels import CLASSES
+from ecstfl.landed import find_landed
 from ecstfl.modelfile import NOTES, ModelNotes, find_shipped, model_bytes, read_model
 from ecstfl.preprocess import PreprocessConfig, preprocess, preprocess_clip
 from ecstfl.recognizer import (
@@ -418,13 +421,27 @@ def test_the_shipped_checkpoint_is_found_and_a_named_folder_never_passed_over(
 
 def test_what_is_shipped_loads_and_is_small_and_calibrated():
     path = find_shipped()
-    if path is None:
-        pytest.skip("no checkpoint has been landed yet")
+    assert path is not None
     assert path.stat().st_size < 12_000_000
     config, _, notes = load_checkpoint(path)
     assert notes.calibrated
     assert config.evaluate == "test"
+    assert config.hash == find_landed(notes.run).run["config_hash"]
     assert (path.parent / "MODEL_CARD.md").is_file()
+
+
+def test_what_is_shipped_gives_the_answers_of_its_landed_run_from_the_videos():
+    """The run was scored under bfloat16 and stored as float16; a video is read in float32."""
+    recognizer = Recognizer(find_shipped())
+    landed = find_landed(recognizer.notes.run)
+    held_out = {clip.id: clip for clip in open_embedded(verify=False) if clip.fold == 1}
+    assert set(landed.features["ids"]) == set(held_out)
+    logits = landed.features["logits"].astype(float) / recognizer.notes.temperature
+    for i in range(0, len(logits), 40):  # one clip of each expression
+        clip = held_out[str(landed.features["ids"][i])]
+        prediction = recognizer.recognize(clip.source)
+        np.testing.assert_allclose(prediction.probabilities, softmax(logits[i]), atol=0.01)
+        assert prediction.expression == CLASSES[landed.features["predictions"][i]]
 
 
 # --- many videos ---------------------------------------------------------------------------------
