@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ecstfl import changes
+from ecstfl import changes, one_class
 from ecstfl.config import RunConfig, from_dict
 from ecstfl.embedded import open_embedded
 from ecstfl.metrics import confusion_matrix
@@ -22,7 +22,7 @@ from ecstfl.table import build_table, markdown
 ROOT = Path(__file__).resolve().parent.parent
 LANDED = ROOT / "results" / "landed" / "quick"
 FULL = {
-    "full": ("balanced", None, (0, 1, 2), [15, 15, 5, 5, 5]),
+    "full": ("balanced", None, (0, 1, 2), [15, 15, 15, 15, 15]),
     "embedded-longtail-full": ("longtail", ["softmax", "ec-stfl:patent:0.1"], (0,), [5, 5]),
 }
 """Folder of landed runs of the full profile -> prior of the data, methods (None: all) and seeds of
@@ -88,6 +88,21 @@ def test_the_documents_show_what_changed_in_the_landed_runs(name, full):
     assert (folder / "changes.csv").read_text() == changes.to_csv(comparisons)
 
 
+@pytest.mark.parametrize("name", FULL)
+def test_the_documents_show_which_class_carries_the_clusters(name, full):
+    folder = LANDED.parent / name
+    finished = [run for config in full[name] if (run := finished_run(folder, config))]
+    comparisons = changes.compare(finished)
+    measured = one_class.measured(
+        (run["name"], read_features(folder / "runs" / run["name"])) for run in finished
+    )
+    text = one_class.markdown(comparisons, measured, build_table(folder, full[name]).marks)
+    assert (folder / "one-class.md").read_text() == text
+    assert (folder / "one-class.csv").read_text() == one_class.csv(comparisons, measured)
+    if name == "full":
+        assert shown("docs/recipe.md", "one class", name) == text.strip()
+
+
 @pytest.mark.parametrize("path", RUNS, ids=lambda p: p.parent.name)
 def test_each_landed_run_agrees_with_its_own_predictions(path):
     run = json.loads(path.read_text())
@@ -105,7 +120,7 @@ def test_each_landed_run_agrees_with_its_own_predictions(path):
 
 
 @pytest.mark.parametrize("folder", FULL)
-@pytest.mark.parametrize("name", ["forest", "peeking", "confusion-pooled"])
+@pytest.mark.parametrize("name", ["forest", "one-class", "peeking", "confusion-pooled"])
 def test_landed_figures_of_the_full_profile_name_all_its_runs(name, folder, full):
     figures = ROOT / "figures" / "landed" / folder
     sidecar = json.loads((figures / f"{name}.json").read_text())
