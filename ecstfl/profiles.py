@@ -117,6 +117,15 @@ def method_names(method: LossConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys((method.method, form, f"{form}:{method.weight:g}")))
 
 
+def _as_called(name: str) -> str:
+    """Write the weight at the end of a name, if there is one, as :func:`method_names` does."""
+    start, colon, weight = name.rpartition(":")
+    try:
+        return f"{start}{colon}{float(weight):g}"
+    except ValueError:
+        return name
+
+
 def choose_methods(profile: Profile, names: Sequence[str]) -> Profile:
     """Keep the methods of a profile that one of ``names`` means, see :func:`method_names`.
 
@@ -124,6 +133,7 @@ def choose_methods(profile: Profile, names: Sequence[str]) -> Profile:
         UserError: the profile has no such method.
     """
     known = {method: method_names(method) for method in profile.methods}
+    names = [_as_called(name) for name in names]
     for name in names:
         if not any(name in called for called in known.values()):
             raise UserError(

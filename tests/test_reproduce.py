@@ -216,6 +216,8 @@ def test_chosen_methods_are_a_part_of_the_same_plan():
     assert {(c.loss.form, c.loss.weight) for c in part} == {("patent", 0.0), ("patent", 0.1)}
     assert choose_methods(full, ["ec-stfl"]).methods == full.methods[1:4]
     assert choose_methods(full, ["ec-stfl:paper", "center"]).methods == full.methods[3:]
+    for weight in ("1e-05", "1e-5", "0.00001", "1E-5"):
+        assert choose_methods(full, [f"center:{weight}"]).methods == full.methods[4:]
     assert len(set(map(method_names, full.methods))) == len(full.methods)
     with pytest.raises(UserError, match="the full profile has no method 'focal'; it has softmax, "):
         choose_methods(full, ["focal"])
