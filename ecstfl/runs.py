@@ -199,8 +199,9 @@ def read_features(directory: Path) -> dict[str, np.ndarray]:
 def claim(directory: Path) -> Iterator[bool]:
     """Yield True if this process now owns the run, False if another one does.
 
-    The operating system frees the claim when its owner dies, however it dies. What a dead owner
-    was just writing is removed: it has no name yet under which anybody would read it.
+    The operating system frees the claim when its owner dies, however it dies. What an owner, dead
+    or interrupted, was just writing is removed: it has no name yet under which anybody would read
+    it.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -212,11 +213,23 @@ def claim(directory: Path) -> Iterator[bool]:
     except OSError as error:
         raise UserError(f"cannot write to {directory}: {error.strerror or error}") from error
     try:
-        for part in directory.glob("*.part"):
-            part.unlink(missing_ok=True)
+        _remove_parts(directory)
         yield True
     finally:
+        _remove_parts(directory)
         lock.release()
+
+
+def sweep(directory: Path) -> None:
+    """Remove what a killed owner of the run was writing, unless another process owns it now."""
+    if any(directory.glob("*.part")):
+        with claim(directory):
+            pass
+
+
+def _remove_parts(directory: Path) -> None:
+    for part in directory.glob("*.part"):
+        part.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=1)

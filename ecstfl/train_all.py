@@ -26,7 +26,7 @@ from ecstfl.parallel import crew, decide
 from ecstfl.places import Places
 from ecstfl.preprocess import Prepared, preprocess
 from ecstfl.profiles import method_names
-from ecstfl.runs import claim, finished_run, run_directory
+from ecstfl.runs import claim, finished_run, run_directory, sweep
 from ecstfl.train import train_run
 
 
@@ -93,6 +93,8 @@ def train_all(
             process.terminate()
         for process in processes:
             process.join()
+        for config in configs:  # a process may have ended in the middle of a file
+            sweep(run_directory(places.results, config))
 
 
 @contextmanager

@@ -4,11 +4,14 @@ Everything happens in real processes, forked from one that has done the imports,
 a real SIGKILL: no handler runs, nothing is flushed.
 """
 
+import contextlib
+import multiprocessing
 import os
 import random
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,9 @@ import torch
 from test_badruns import outcome
 from toy import toy_config, toy_data
 
-from ecstfl.runs import run_directory
+from ecstfl import train_all
+from ecstfl.places import Places
+from ecstfl.runs import atomic_write, claim, run_directory, sweep
 from ecstfl.train import train_run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -248,3 +253,64 @@ def test_when_one_of_three_is_killed_the_next_command_finishes_its_run_only(tmp_
         assert before.count(f"end {config.name}") + after.count(f"end {config.name}") == 1
         assert outcome(tmp_path, config) == quiet(config)
     assert after.count("begin") <= 1
+
+
+def write_without_end(configs, clipset, places, device, threads, messages, number):
+    """A training process that is in the middle of a checkpoint for as long as it lives."""
+    directory = run_directory(places.results, configs[number])
+    with claim(directory), atomic_write(directory / "checkpoint.pt"):
+        messages.put(("epoch", configs[number], 1, {}))
+        time.sleep(600)
+
+
+def test_an_interrupted_command_removes_what_its_processes_were_writing(tmp_path, monkeypatch):
+    configs = [config_of(3, seed) for seed in (0, 1)]
+    directories = [run_directory(tmp_path, config) for config in configs]
+
+    class Interrupted(contextlib.nullcontext):
+        def __init__(self, configs):
+            super().__init__(self)
+
+        def epoch(self, *_):
+            while not all(list(directory.glob("*.part")) for directory in directories):
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    fork = multiprocessing.get_context("fork")
+    monkeypatch.setattr(train_all.multiprocessing, "get_context", lambda _: fork)
+    monkeypatch.setattr(train_all, "_worker", write_without_end)
+    monkeypatch.setattr(train_all, "_Bars", Interrupted)
+    places = Places(cache=tmp_path, results=tmp_path, figures=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train_all.train_all(configs, None, None, places, workers=2, device="cpu")
+    assert [path.name for d in directories for path in d.iterdir()] == [".lock", ".lock"]
+
+
+def test_an_interrupt_between_two_steps_of_a_write_leaves_nothing_behind(tmp_path):
+    def write():
+        with claim(tmp_path):
+            (tmp_path / "checkpoint.ptx.part").touch()  # made, and its writer never came to know
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_another_process_is_writing_is_not_swept(tmp_path):
+    part = tmp_path / "checkpoint.ptx.part"
+    with claim(tmp_path):
+        part.touch()
+        pid = os.fork()
+        if not pid:  # a lock belongs to a process and its descriptor: ask from another one
+            code = 1
+            with contextlib.suppress(BaseException):
+                sweep(tmp_path)
+                code = 0
+            os._exit(code)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert part.exists()
+    part.touch()
+    sweep(tmp_path)
+    assert not part.exists()
