@@ -11,6 +11,7 @@ from toy import toy_config, toy_data
 
 from ecstfl.config import BackboneConfig, LossConfig
 from ecstfl.errors import UserError
+from ecstfl.features import cluster_measures
 from ecstfl.metrics import confusion_matrix, war
 from ecstfl.places import Places
 from ecstfl.profiles import get_profile
@@ -100,6 +101,10 @@ def test_points_are_the_means_and_differences_of_their_runs(data, tmp_path):
     )
     assert point.difference.value == pytest.approx(expected)
     assert point.difference.low <= expected <= point.difference.high
+
+    x, y = predicted[0]["embeddings"].astype(float), predicted[0]["labels"]
+    left = [cluster_measures(x[y != c], y[y != c]).within_between for c in np.unique(y)]
+    assert point.one_aside == pytest.approx((max(left),))
 
     rows = list(csv.DictReader(io.StringIO(to_csv(points))))
     assert [row["value"] for row in rows] == [t.value for t in trials]
