@@ -186,8 +186,9 @@ stamp(
 )
 
 # %% [markdown]
-# The step from clean to wild rendering is small beside the step from rendered to filmed. Expect less on
-# your own face, and do not be surprised by nonsense.
+# So much is lost where the renderer is still the same, and only expressions are weaker, heads turn
+# further and hands or microphones pass in front. From rendered to filmed is another step, and nothing here
+# measures it. Expect less on your own face, and do not be surprised by nonsense.
 #
 # ## Is 0.8 right eight times in ten?
 #
