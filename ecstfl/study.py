@@ -362,14 +362,26 @@ def _mean_sd(values: Sequence[float]) -> tuple[float, float]:
 
 
 def draw(points: Sequence[Point], runs: Sequence[Run]) -> Figure:
-    """One column an axis: recognition above, the difference to softmax-only below."""
+    """One column an axis: recognition above, the difference to softmax-only below.
+
+    More than four axes go on in further rows, so that the picture stays as wide as a page.
+    """
     axes = list(dict.fromkeys(p.trial.axis for p in points))
-    figure = Figure(figsize=(max(7.0, 2.6 * len(axes)), 6.4), layout="constrained")
-    grid = figure.subplots(2, len(axes), sharey="row", squeeze=False)
-    for column, axis in enumerate(axes):
+    columns = min(len(axes), 4)
+    bands = -(-len(axes) // columns)
+    size = (max(7.0, 2.6 * columns), 0.7 + 5.7 * bands)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(2 * bands, columns, squeeze=False)
+    for kind in (0, 1):  # all WARs on one scale, all differences on another
+        for part in grid[kind::2].flat[1:]:
+            part.sharey(grid[kind, 0])
+    for place in range(len(axes), bands * columns):
+        for part in _pair(grid, place):
+            part.remove()
+    for place, axis in enumerate(axes):
         chosen = [p for p in points if p.trial.axis == axis]
         at = np.arange(len(chosen))
-        above, below = grid[:, column]
+        above, below = _pair(grid, place)
         for values, shift, marker, colour, label in (
             ("softmax_war", -0.1, "s", "0.45", "softmax only"),
             ("war", 0.1, "o", COLOURS[1], "with the loss"),
@@ -395,18 +407,29 @@ def draw(points: Sequence[Point], runs: Sequence[Run]) -> Figure:
         else:  # a point of one fold is not to be read like one of five
             of_each = ", ".join(f"{len(p.war)} at {p.trial.value}" for p in chosen)
             below.set_xlabel(f"runs: {of_each}", fontsize=8)
-    grid[0, 0].set_ylabel("WAR on the validation fold, %")
-    grid[1, 0].set_ylabel("difference to softmax only,\npoints, with 95 % interval")
+        if place % columns:
+            for part in (above, below):
+                part.tick_params(labelleft=False)
+        else:
+            above.set_ylabel("WAR on the validation fold, %")
+            below.set_ylabel("difference to softmax only,\npoints, with 95 % interval")
     grid[0, 0].legend(fontsize=8)
     figure.suptitle(f"{_finding(points)}\n{marks(runs)}", fontsize=10)
     return figure
 
 
+def _pair(grid: np.ndarray, place: int) -> np.ndarray:
+    """Return the two axes, above and below, of the axis at ``place``."""
+    band, column = divmod(place, grid.shape[1])
+    return grid[2 * band : 2 * band + 2, column]
+
+
 def _finding(points: Sequence[Point]) -> str:
-    """Say what the intervals allow to be said."""
-    above = sum(p.difference.low > 0 for p in points)
-    below = sum(p.difference.high < 0 for p in points)
+    """Say what the intervals allow to be said; a setting on several axes counts once."""
+    tried = {p.trial.setting: p.difference for p in points}.values()
+    above = sum(difference.low > 0 for difference in tried)
+    below = sum(difference.high < 0 for difference in tried)
     return (
-        f"Of {len(points)} settings tried, {above} did better than softmax only and {below} worse, "
+        f"Of {len(tried)} settings tried, {above} did better than softmax only and {below} worse, "
         "by intervals that leave out zero"
     )

@@ -142,6 +142,30 @@ def test_a_point_and_its_softmax_only_are_of_the_same_folds(data, tmp_path):
     assert "1 run(s) a point" in labels
 
 
+def test_a_setting_on_several_axes_counts_once_and_many_axes_go_on_in_further_rows(data, tmp_path):
+    axes = ["warmup", "tap", "sampler", "batch", "people"]
+    trials, runs = plan_study(get_profile("quick"), data[0], axes, folds=(1,))
+    records = {}
+    for config in runs:
+        # Everything is worse than softmax-only, by the same.
+        records[config], features = made_up_run(
+            config, 0.9 if config.loss.method == "softmax" else 0.2
+        )
+        write_features(run_directory(tmp_path, config), **features)
+        write_json(run_directory(tmp_path, config) / "run.json", records[config])
+    points = collect(Places(tmp_path, tmp_path, tmp_path), trials, runs)
+    settings = {trial.setting for trial in trials}
+    assert len(settings) < len(trials) == len(points)
+    figure = draw(points, list(records.values()))
+    assert f"Of {len(settings)} settings" in figure.get_suptitle()
+    assert f"and {len(settings)} worse" in figure.get_suptitle()
+    drawn = [a for a in figure.axes if a.get_title()]
+    assert [a.get_title() for a in drawn] == list(dict.fromkeys(t.axis for t in trials))
+    assert len({a.get_ylim() for a in drawn}) == 1
+    rows = [round(a.get_subplotspec().rowspan.start) for a in drawn]
+    assert rows == [0, 0, 0, 0, 2]
+
+
 def test_wrong_requests_are_told(data):
     clipset, _ = data
     with pytest.raises(UserError, match="unknown axis 'momentum' of the study: use some of patent"):
