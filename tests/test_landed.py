@@ -147,6 +147,11 @@ def quick_in_bfloat16():
 STUDIES = {
     "study": (quick_in_bfloat16(), ["epochs"], (1,)),
     "full-study": (get_profile("full"), ["patent", "paper", "released", "center"], (1, 2, 3, 4, 5)),
+    "full-conditions": (
+        get_profile("full"),
+        ["warmup", "tap", "sampler", "batch", "people", "epochs", "width"],
+        (1,),
+    ),
 }
 """Folder of a landed study -> profile, axes and test folds left out; all from seed 0."""
 
