@@ -31,6 +31,7 @@ EC_STFL = LossConfig("ec-stfl", form="patent", weight=0.1)
 # ... these after the 40 of the full one: the best of each loss; of two that tie, the larger.
 EC_STFL_LONG = LossConfig("ec-stfl", form="patent", weight=0.03)
 EC_STFL_PAPER = LossConfig("ec-stfl", form="paper", weight=0.3)
+EC_STFL_RELEASED = LossConfig("ec-stfl", form="released", weight=3.0)
 CENTER = LossConfig("center", weight=1e-5)
 
 
@@ -91,7 +92,7 @@ def get_profile(name: str) -> Profile:
                 folds=5,
                 seeds=(0, 1, 2),
                 optim=replace(quick.optim, epochs=40, precision="bf16"),
-                methods=(SOFTMAX, EC_STFL, EC_STFL_LONG, EC_STFL_PAPER, CENTER),
+                methods=(SOFTMAX, EC_STFL, EC_STFL_LONG, EC_STFL_PAPER, EC_STFL_RELEASED, CENTER),
             )
         case "paper":
             return Profile(

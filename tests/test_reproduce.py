@@ -214,10 +214,13 @@ def test_chosen_methods_are_a_part_of_the_same_plan():
     assert len(part) == 30
     assert set(part) < set(whole)  # the same runs, so that the rest can follow later
     assert {(c.loss.form, c.loss.weight) for c in part} == {("patent", 0.0), ("patent", 0.1)}
-    assert choose_methods(full, ["ec-stfl"]).methods == full.methods[1:4]
-    assert choose_methods(full, ["ec-stfl:paper", "center"]).methods == full.methods[3:]
+    assert choose_methods(full, ["ec-stfl"]).methods == full.methods[1:5]
+    assert choose_methods(full, ["ec-stfl:paper", "center"]).methods == (
+        full.methods[3],
+        full.methods[5],
+    )
     for weight in ("1e-05", "1e-5", "0.00001", "1E-5"):
-        assert choose_methods(full, [f"center:{weight}"]).methods == full.methods[4:]
+        assert choose_methods(full, [f"center:{weight}"]).methods == full.methods[5:]
     assert len(set(map(method_names, full.methods))) == len(full.methods)
     with pytest.raises(UserError, match="the full profile has no method 'focal'; it has softmax, "):
         choose_methods(full, ["focal"])
@@ -227,8 +230,12 @@ def test_two_rows_of_one_form_become_one_under_a_weight():
     parser = cli.build_parser()
     arguments = parser.parse_args(["reproduce", "--profile", "full", "--weight", "1"])
     methods = cli._profile(arguments, get_profile("full")).methods
-    assert [m.weight for m in methods if m.method == "ec-stfl"] == [1.0, 1.0]
-    assert [m.form for m in methods if m.method == "ec-stfl"] == ["patent", "paper"]
+    assert [m.weight for m in methods if m.method == "ec-stfl"] == [1.0, 1.0, 1.0]
+    assert [m.form for m in methods if m.method == "ec-stfl"] == [
+        "patent",
+        "paper",
+        "released",
+    ]
 
 
 def test_only_the_training_processes_are_told_to_keep_memory(monkeypatch):
