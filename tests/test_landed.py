@@ -24,7 +24,12 @@ ROOT = Path(__file__).resolve().parent.parent
 LANDED = ROOT / "results" / "landed" / "quick"
 FULL = {
     "full": ("balanced", None, (0, 1, 2), [15] * 6),
-    "embedded-longtail-full": ("longtail", ["softmax", "ec-stfl:patent:0.1"], (0, 1, 2), [15, 15]),
+    "embedded-longtail-full": (
+        "longtail",
+        ["softmax", "ec-stfl:patent:0.1", "ec-stfl:paper", "center"],
+        (0, 1, 2),
+        [15] * 4,
+    ),
 }
 """Folder of landed runs of the full profile -> prior of the data, methods (None: all) and seeds of
 the plan, finished runs of each row."""
