@@ -38,6 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ecstfl.augment import AugmentConfig
 from ecstfl.backbones import build_backbone
+from ecstfl.clipbatches import ClipBatches
 from ecstfl.config import BackboneConfig, LossConfig, OptimConfig, RunConfig
 from ecstfl.loss import JointLoss
 from ecstfl.profiles import get_profile
@@ -174,10 +175,11 @@ def time_ours(size, device, seconds, precision):
     stored, labels = made_up(size, 8 * batch)
     learner = new_learner(config, device)
     replica = learner.model, config.backbone.tap
-    clips, truth = torch.from_numpy(stored).to(device), torch.from_numpy(labels).to(device)
+    some = {n * batch: ClipBatches(stored, np.arange(n * batch), device) for n in (2, 4)}
+    truth = torch.from_numpy(labels).to(device)
 
     def epoch(number, n):
-        train_epoch(learner, replica, clips[:n], truth[:n], config, number)
+        train_epoch(learner, replica, some[n], truth[:n], config, number)
 
     torch.use_deterministic_algorithms(device == "cpu")  # both as train_run does
     torch.utils.deterministic.fill_uninitialized_memory = False

@@ -126,8 +126,10 @@ def _sample(
     n, t, s = stored.shape[0], config.frames, config.size
     device = stored.device
     index = phase[:, None] + step * torch.arange(t)  # (n, frames)
-    rows = torch.arange(n, device=device)[:, None]
-    frames = stored[rows, index.to(device)]  # (n, frames, H, W, 3) uint8
+    index += stored.shape[1] * torch.arange(n)[:, None]  # counted over all frames of all clips
+    # index_select copies whole frames; indexing with two tensors would visit every byte
+    frames = stored.flatten(0, 1).index_select(0, index.flatten().to(device))
+    frames = frames.unflatten(0, (n, t))  # (n, frames, H, W, 3) uint8
     # One pose a clip (a face must not jitter in time), so its frames can pass as channels of one
     # picture: the interpolation weights are then computed once for all of them.
     picture = frames.permute(0, 4, 1, 2, 3).flatten(1, 2).float()  # (n, 3 * frames, H, W)

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from ecstfl.conv3d import Conv3d
+from ecstfl.pool3d import MaxPool3d
 
 CONVOLUTIONS = (
     ("1a", 1, True),
@@ -101,7 +102,7 @@ class C3D(nn.Module):
                 self.add_module(f"bn{name}", nn.BatchNorm3d(out))
             if pooled:
                 step = (1, 2, 2) if index == 0 else (2, 2, 2)  # pool1 keeps every frame
-                self.add_module(f"pool{name[0]}", nn.MaxPool3d(step, step, ceil_mode=True))
+                self.add_module(f"pool{name[0]}", MaxPool3d(step, step, ceil_mode=True))
                 t, s = math.ceil(t / step[0]), math.ceil(s / 2)
             channels = out
         self.fc6 = nn.Linear(channels * t * s * s, fc)

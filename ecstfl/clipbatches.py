@@ -71,7 +71,7 @@ class ClipBatches:
         positions = torch.as_tensor(index, dtype=torch.int64)
         if self._held is None:
             return self._read(positions.cpu().numpy()).to(self.device)
-        return self._held[positions.to(self.device)]
+        return self._held.index_select(0, positions.to(self.device))
 
     def _read(self, positions: np.ndarray) -> Tensor:
         return torch.from_numpy(self._clips[self._rows[positions]])

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from ecstfl.blocks import check_clips, check_dropout, check_sizes, initialise
 from ecstfl.conv3d import Conv3d
+from ecstfl.pool3d import MaxPool3d
 
 
 def _convolution(
@@ -50,7 +51,7 @@ class VGG11(nn.Module):
         channels = 3
         for factor in (1, None, 2, None, 4, 4, None, 8, 8, None, 8, 8, None):
             if factor is None:
-                layers.append(nn.MaxPool3d((1, 2, 2)))
+                layers.append(MaxPool3d((1, 2, 2)))
                 continue
             out = width * factor
             layers.append(_convolution(channels, out, 3, bias=True))

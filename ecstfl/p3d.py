@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from ecstfl.blocks import check_clips, check_dropout, check_sizes, initialise
 from ecstfl.conv3d import Conv3d
+from ecstfl.pool3d import MaxPool3d
 
 BLOCKS = {63: (3, 4, 6, 3), 131: (3, 4, 23, 3), 199: (3, 8, 36, 3)}
 """Blocks of the four stages, by the depth in the network's name."""
@@ -100,7 +101,7 @@ class P3D(nn.Module):
         self.bn1 = nn.BatchNorm3d(width)
         self.maxpool = nn.MaxPool3d((2, 3, 3), 2, (0, 1, 1), ceil_mode=True)
         # ceil_mode: clips of few frames come down to one frame and stay there
-        self.halve = nn.MaxPool3d((2, 1, 1), (2, 1, 1), ceil_mode=True)
+        self.halve = MaxPool3d((2, 1, 1), (2, 1, 1), ceil_mode=True)
         channels, number = width, 0
         for stage, blocks in enumerate(BLOCKS[depth]):
             middle, layers = width * 2**stage, []
