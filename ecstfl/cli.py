@@ -409,6 +409,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "others; default: the profile's",
     )
     parser.add_argument(
+        "--compile",
+        choices=("off", "on", "graphs"),
+        help="on: the network through torch.compile; graphs: as CUDA graphs too (GPU only); "
+        "other digits, so other runs; default: the profile's, which is off",
+    )
+    parser.add_argument(
         "--weight", type=float, metavar="LAMBDA", help="weight of EC-STFL; default: the profile's"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
@@ -433,7 +439,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
-    """Apply --epochs, --batch, --precision and --weight to a profile."""
+    """Apply --epochs, --batch, --precision, --compile and --weight to a profile."""
     optim = profile.optim
     if args.epochs is not None:
         optim = replace(optim, epochs=args.epochs)
@@ -441,6 +447,8 @@ def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
         optim = replace(optim, batch=args.batch)
     if args.precision is not None:
         optim = replace(optim, precision=args.precision)
+    if args.compile is not None:
+        optim = replace(optim, compile=args.compile)
     methods = profile.methods
     if args.weight is not None:
         methods = tuple(  # two rows of one form become one

@@ -23,6 +23,7 @@ METHODS = ("softmax", "ec-stfl", "center", "contrastive-center", "supcon", "trip
 FORMS = ("patent", "paper", "released")
 EVALUATIONS = ("test", "validation")
 PRECISIONS = ("fp32", "bf16")
+COMPILES = ("off", "on", "graphs")
 
 # Settings that came after the first landed runs, with the value that all earlier runs had. At that
 # value they are left out of the hash, so that a run keeps its name when the kit learns something.
@@ -32,6 +33,7 @@ ADDED_LATER = {
     ("optim", "ema"): 0.0,
     ("optim", "accumulate"): 1,
     ("optim", "rise"): 0.3,
+    ("optim", "compile"): "off",
     ("train_groups",): 0,
 }
 
@@ -125,6 +127,8 @@ class OptimConfig:
             model that is scored and kept; 0 = the last weights themselves.
         accumulate: parts that a batch is cut into, one after the other, when memory is short.
             EC-STFL and BatchNorm see a part, not the batch: it is not the same training.
+        compile: ``off``; ``on``: forward and backward of the network through ``torch.compile``;
+            ``graphs``: that, replayed as CUDA graphs. The same training in other digits.
     """
 
     epochs: int = 60
@@ -136,6 +140,7 @@ class OptimConfig:
     ema: float = 0.0
     accumulate: int = 1
     rise: float = 0.3
+    compile: str = "off"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2 or not 0 < self.lr < math.inf:
@@ -144,6 +149,7 @@ class OptimConfig:
                 f"got {self.epochs}, {self.batch}, {self.lr}"
             )
         _one_of("precision", self.precision, PRECISIONS)
+        _one_of("compile", self.compile, COMPILES)
         if not 0 < self.rise < 1:
             raise UserError(f"the rate rises over a share of the steps in (0, 1), got {self.rise}")
         if not 0 <= self.ema < 1:

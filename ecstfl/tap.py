@@ -71,6 +71,7 @@ class Tap(nn.Module):
         self.layer = layer
         self.select = select
         self._seen: list[Tensor] = []
+        self._listening = False
         module = _find(model, layer)
         # bound methods, not lambdas: a deep copy of the tap then feeds itself
         if of == "output":
@@ -85,6 +86,8 @@ class Tap(nn.Module):
         self._keep(args[0] if args else None)
 
     def _keep(self, value: Any) -> None:
+        if not self._listening:
+            return  # the model was called by somebody else
         if self.select is not None:
             value = self.select(value)
         if not isinstance(value, Tensor):
@@ -104,10 +107,13 @@ class Tap(nn.Module):
         Raises:
             ValueError: the layer did not run, or ran more than once.
         """
-        self._seen.clear()
-        output = self.model(*args, **kwargs)
-        seen = list(self._seen)
-        self._seen.clear()  # no reference to the graph is kept
+        self._listening = True
+        try:
+            output = self.model(*args, **kwargs)
+            seen = list(self._seen)
+        finally:
+            self._listening = False
+            self._seen.clear()  # no reference to the graph is kept
         if len(seen) != 1:
             raise ValueError(
                 f"layer {self.layer!r}: expected it to run once in a forward pass, "

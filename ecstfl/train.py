@@ -34,6 +34,7 @@ from ecstfl.checkpoint import read_checkpoint, set_aside, write_checkpoint
 from ecstfl.cliparray import MappedClips
 from ecstfl.clipbatches import ClipBatches
 from ecstfl.clipset import ClipSet
+from ecstfl.compiled import Tapped, compiled
 from ecstfl.config import OptimConfig, RunConfig, canonical_json
 from ecstfl.distributed import gather
 from ecstfl.errors import UserError
@@ -278,20 +279,22 @@ def _train_to_the_end(
         test_clips = ClipBatches(clips, held_out, device)
         train_labels = torch.from_numpy(labels[train]).to(device)
 
-        for epoch in range(len(history), optim.epochs):
-            record = train_epoch(learner, replica, train_clips, train_labels, config, epoch)
-            if not ours.first:
-                continue  # the rest is scoring and writing
-            if (epoch + 1) % score_every == 0 or epoch + 1 == optim.epochs:
-                logits, _ = score_held_out(learner.result, test_clips, config)
-                confusion = confusion_matrix(labels[held_out], logits.argmax(1))
-                record |= {"held_out_uar": uar(confusion), "held_out_war": war(confusion)}
-            history.append(record)
-            spent = seconds + time.perf_counter() - started
-            state = learner.state() | {"history": history, "seconds": spent}
-            write_checkpoint(directory / "checkpoint.pt", state, config.hash)
-            if progress is not None:
-                progress(epoch + 1, optim.epochs, record)
+        with Tap(*replica) as tap:
+            tapped = compiled(tap, optim.compile, device)
+            for epoch in range(len(history), optim.epochs):
+                record = train_epoch(learner, tapped, train_clips, train_labels, config, epoch)
+                if not ours.first:
+                    continue  # the rest is scoring and writing
+                if (epoch + 1) % score_every == 0 or epoch + 1 == optim.epochs:
+                    logits, _ = score_held_out(learner.result, test_clips, config)
+                    confusion = confusion_matrix(labels[held_out], logits.argmax(1))
+                    record |= {"held_out_uar": uar(confusion), "held_out_war": war(confusion)}
+                history.append(record)
+                spent = seconds + time.perf_counter() - started
+                state = learner.state() | {"history": history, "seconds": spent}
+                write_checkpoint(directory / "checkpoint.pt", state, config.hash)
+                if progress is not None:
+                    progress(epoch + 1, optim.epochs, record)
         if ours.first:
             spent = seconds + time.perf_counter() - started
             _finish(
@@ -330,7 +333,7 @@ def _trial(config: RunConfig, clips: np.ndarray | MappedClips, device: str, batc
 
 def train_epoch(
     learner: Learner,
-    replica: tuple[nn.Module, str],
+    tapped: Tapped,
     clips: ClipBatches | Tensor,
     labels: Tensor,
     config: RunConfig,
@@ -340,7 +343,7 @@ def train_epoch(
 
     Args:
         learner: changed in place.
-        replica: the network to call and its tap, see :func:`ecstfl.parallel.replicated`.
+        tapped: the learner's network, or its replica, tapped: see :func:`ecstfl.compiled.compiled`.
         clips: (n, T, H, W, 3) uint8, on the device.
         labels: (n,) int64, there too.
         config: the run.
@@ -360,41 +363,42 @@ def train_epoch(
     draws = torch.Generator().manual_seed(_mix(config.seed, epoch, 1))
     ours = crew()
     torch.manual_seed(_mix(config.seed, epoch, 2 + ours.rank))  # dropout
-    sums: dict[str, float] = {}
-    right = seen = 0
+    # Sums stay on the device until the epoch's end: reading one would wait for the GPU each step.
+    sums: dict[str, Tensor] = {}
+    right = torch.zeros((), dtype=torch.int64, device=clips.device)
+    seen = 0
     joint.reset_counts()
-    with Tap(*replica) as tapped:
-        for number, index in enumerate(batches(host_labels, config.optim, config.seed, epoch)):
-            step = epoch * steps_an_epoch + number
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, config.optim.lr, config.optim.rise)
-            joint.set_progress(step / steps)  # lambda may still be warming up
-            optimizer.zero_grad(set_to_none=True)
-            for part in _parts(index, config.optim.accumulate):
-                chosen = torch.tensor(part, device=clips.device)
-                rows = ours.share(len(part))
-                view = training_view(clips[chosen], config.augment, draws, rows)
-                with _autocast(clips.device.type, config.optim.precision):
-                    logits, embeddings = tapped(view)
-                logits, embeddings = gather(logits), gather(embeddings)
-                if not (torch.isfinite(logits).all() and torch.isfinite(embeddings).all()):
-                    raise _diverged(config, epoch, number)
-                total, terms = joint(logits, embeddings, labels[chosen])
-                if not torch.isfinite(total):
-                    raise _diverged(config, epoch, number)
-                (total * (len(part) / len(index))).backward()
-                for name, value in {"loss": total.detach(), **terms}.items():
-                    sums[name] = sums.get(name, 0.0) + float(value) * len(part)
-                right += int((logits.detach().argmax(1) == labels[chosen]).sum())
-            learner.step()
-            seen += len(index)
+    for number, index in enumerate(batches(host_labels, config.optim, config.seed, epoch)):
+        step = epoch * steps_an_epoch + number
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, steps, config.optim.lr, config.optim.rise)
+        joint.set_progress(step / steps)  # lambda may still be warming up
+        optimizer.zero_grad(set_to_none=True)
+        for part in _parts(index, config.optim.accumulate):
+            chosen = torch.tensor(part, device=clips.device)
+            rows = ours.share(len(part))
+            view = training_view(clips[chosen], config.augment, draws, rows)
+            with _autocast(clips.device.type, config.optim.precision):
+                logits, embeddings = tapped(view)
+            logits, embeddings = gather(logits), gather(embeddings)
+            if not (torch.isfinite(logits).all() and torch.isfinite(embeddings).all()):
+                raise _diverged(config, epoch, number)
+            total, terms = joint(logits, embeddings, labels[chosen])
+            if not torch.isfinite(total):
+                raise _diverged(config, epoch, number)
+            (total * (len(part) / len(index))).backward()
+            for name, value in {"loss": total.detach(), **terms}.items():
+                sums[name] = sums.get(name, 0.0) + value.double() * len(part)
+            right += (logits.detach().argmax(1) == labels[chosen]).sum()
+        learner.step()
+        seen += len(index)
     # A gradient can overflow where the loss did not: the last step must not reach a checkpoint.
     if not learner.is_finite():
         raise _diverged(config, epoch, number)
-    record = {name: value / seen for name, value in sums.items()}
+    record = {name: float(value) / seen for name, value in sums.items()}
     return record | {
         "epoch": epoch + 1,
-        "train_war": right / seen,
+        "train_war": int(right) / seen,
         "one_class_batches": joint.counts()["one_class"],
     }
 
