@@ -230,6 +230,13 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--explain", metavar="CELL", help="print the runs behind a number, e.g. 'C3D, EC-STFL:WAR'"
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="compare with the runs of another results folder, e.g. results/landed/full, and say "
+        "whether the result is the same within its tolerance",
+    )
     _add_places(parser)
     parser.set_defaults(run=_reproduce)
 
@@ -267,6 +274,7 @@ def _reproduce(args: argparse.Namespace) -> int:
             allow_missing=args.allow_missing,
             resume=args.resume,
             train=not args.no_train,
+            against=args.against,
             command=args.command_line,
         )
     return 0

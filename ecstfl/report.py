@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ecstfl import changes
+from ecstfl import changes, repeat
 from ecstfl.config import RunConfig
 from ecstfl.places import Places
 from ecstfl.runs import Run, atomic_write, finished_run, read_features, run_directory
@@ -19,6 +19,9 @@ from ecstfl.table import build_table, markdown, to_csv, to_html, to_latex
 if TYPE_CHECKING:
     from ecstfl.one_class import Measured
 
+DERIVED: Final = {"changes.md", "changes.csv", "one-class.md", "one-class.csv", "repeat.md"}
+"""What stands beside a table only where there is something to compare."""
+
 
 def render(
     configs: list[RunConfig],
@@ -26,11 +29,13 @@ def render(
     *,
     command: str,
     data_notes: tuple[str, ...] = (),
+    landed: Sequence[Run] = (),
     say: Callable[[str], None] = print,
 ) -> list[Path]:
     """Write the table, what changed beside softmax-only, and the figures, from finished runs.
 
-    Notes about the data stand below both tables.
+    Notes about the data stand below all tables. With ``landed`` runs also ``repeat.md``: what they
+    gave beside what the finished runs of the same configurations give.
 
     Returns:
         Their paths, the table's first.
@@ -64,7 +69,9 @@ def render(
             "one-class.md": one_class.markdown(comparisons, measured, table.marks),
             "one-class.csv": one_class.csv(comparisons, measured),
         }
-    for name in {"changes.md", "changes.csv", "one-class.md", "one-class.csv"} - set(told):
+    if repeats := repeat.compare(landed, list(runs.values())):
+        told["repeat.md"] = repeat.markdown(repeats, table.marks)
+    for name in DERIVED - set(told):
         # nothing to compare: an earlier plan's answer would stand beside this table
         (places.results / name).unlink(missing_ok=True)
     for name, content in (contents | told).items():
@@ -73,8 +80,9 @@ def render(
         written.append(places.results / name)
     say("")
     say(text)
-    if told:
-        say(told["changes.md"])
+    for name in ("changes.md", "repeat.md"):
+        if name in told:
+            say(told[name])
     pair = _first_pair(runs)
     if pair is not None:
         written += _draw(pair, runs, measured, places, command)

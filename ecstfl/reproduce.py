@@ -25,6 +25,7 @@ from ecstfl.parallel import crew, wait
 from ecstfl.places import Places, check_results
 from ecstfl.preprocess import Prepared, preprocess, with_checksums
 from ecstfl.profiles import Profile, plan_runs, select_clips
+from ecstfl.repeat import runs_to_meet
 from ecstfl.report import render
 from ecstfl.runs import claim, move_aside, run_directory
 from ecstfl.train_all import clear, is_missing, train_all
@@ -43,6 +44,7 @@ def reproduce(
     allow_missing: bool = False,
     resume: bool = True,
     train: bool = True,
+    against: Path | None = None,
     command: str = "ecstfl reproduce",
     say: Callable[[str], None] = print,
 ) -> list[Path]:
@@ -62,6 +64,8 @@ def reproduce(
         resume: use finished runs and go on with half-finished ones; False keeps them under
             another name and trains every run of the plan anew.
         train: False renders the runs that are finished and trains none.
+        against: a results folder, of landed runs for example, to compare with: see
+            :mod:`ecstfl.repeat`.
         command: recorded beside each figure.
         say: prints one line.
 
@@ -84,6 +88,7 @@ def reproduce(
     if ours.first:
         wait()
     configs = plan_runs(profile, clipset, folds=folds, seeds=seeds, evaluate=evaluate)
+    landed = [] if against is None else runs_to_meet(against, configs)
     if ours.first:
         check_results(places.results, configs[0])
         if not resume:
@@ -144,7 +149,7 @@ def reproduce(
     if not ours.first:
         return []
     notes = () if clipset.synthetic else clipset.notes  # what the reader found amiss in the data
-    return render(configs, places, command=command, data_notes=notes, say=say)
+    return render(configs, places, command=command, data_notes=notes, landed=landed, say=say)
 
 
 def _silent(_: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from madeup import made_up_table
 
 from ecstfl.places import Places
-from ecstfl.report import render
+from ecstfl.report import DERIVED, render
 from ecstfl.runs import run_directory, write_features, write_json
 
 
@@ -71,9 +71,9 @@ def test_features_of_the_made_up_runs_are_what_their_confusion_says(places, plan
 
 
 def test_a_plan_without_pairs_leaves_no_answer_of_another_behind(places, plan):
-    names = ("changes.md", "changes.csv", "one-class.md", "one-class.csv")
-    files = [places.results / name for name in names]
-    render(plan, places, command="ecstfl reproduce", say=lambda _: None)
+    files = [places.results / name for name in DERIVED]
+    landed = [json.loads(path.read_text()) for path in places.results.glob("runs/*/run.json")]
+    render(plan, places, command="ecstfl reproduce", landed=landed, say=lambda _: None)
     assert all(path.exists() for path in files)
     alone = [config for config in plan if config.loss.method == "softmax"]
     written = render(alone, places, command="ecstfl reproduce", say=lambda _: None)

@@ -87,12 +87,25 @@ def test_a_lost_run_alone_is_trained_again_to_the_same_numbers(made, tmp_path):
     shutil.rmtree(lost)
     # as many threads as each of the two runs had side by side: sums in another order drift apart
     threads = str(max(1, (os.cpu_count() or 1) // 2))
-    out = reproduce(folder, env=os.environ | {"OMP_NUM_THREADS": threads})
+    against = ["--against", str(made[0] / "results/smoke")]
+    out = reproduce(folder, *against, env=os.environ | {"OMP_NUM_THREADS": threads})
     assert out.count("finished, reused") == 1
+    repeat = (folder / "results/smoke/repeat.md").read_text()
+    assert repeat in out
+    assert [line.split(" | ")[1:3] for line in repeat.splitlines()[2:4]] == [["1", "1"]] * 2
+    assert "synthetic" in repeat
     after = json.loads((lost / "run.json").read_text())
     assert after["confusion"] == before["confusion"]
     first, second = (r["history"][-1]["loss"] for r in (before, after))
     assert second == pytest.approx(first, rel=1e-4)
+
+
+def test_nothing_to_compare_with_is_said_before_anything_is_trained(tmp_path, capsys):
+    command = ["reproduce", "--profile", "smoke", "--against", str(tmp_path / "elsewhere")]
+    places = [f"--{name}={tmp_path / name}" for name in ("results", "figures", "cache")]
+    assert cli.main([*command, *places]) == 2
+    assert "elsewhere holds no finished run to compare with" in capsys.readouterr().err
+    assert not (tmp_path / "results" / "runs").exists()
 
 
 def test_without_training_an_incomplete_plan_is_rendered_and_marked(made, tmp_path):
