@@ -26,9 +26,9 @@ FULL = {
     "full": ("balanced", None, (0, 1, 2), [15] * 6),
     "embedded-longtail-full": (
         "longtail",
-        ["softmax", "ec-stfl:patent:0.1", "ec-stfl:paper", "center"],
+        ["softmax", "ec-stfl:patent", "ec-stfl:paper", "center"],
         (0, 1, 2),
-        [15] * 4,
+        [15] * 5,
     ),
 }
 """Folder of landed runs of the full profile -> prior of the data, methods (None: all) and seeds of
