@@ -82,6 +82,8 @@ def landed_pairs(
 def find_landed(name: str) -> Precomputed:
     """Read the landed run of this name, whatever folder it lies in.
 
+    Of a run that was trained again there are several: ``full`` comes before ``full-repeat``.
+
     Args:
         name: as in ``run.json``; a shipped model names its run in its notes.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ecstfl import changes, one_class
+from ecstfl import changes, one_class, repeat
 from ecstfl.config import RunConfig, from_dict
 from ecstfl.embedded import open_embedded
 from ecstfl.features import cluster_measures
@@ -34,7 +34,7 @@ FULL = {
 """Folder of landed runs of the full profile -> prior of the data, methods (None: all) and seeds of
 the plan, finished runs of each row."""
 RUNS = sorted(
-    path for name in ("quick", *FULL) for path in LANDED.parent.glob(f"{name}/runs/*/run.json")
+    path for name in ("quick", "full-repeat", *FULL) for path in LANDED.parent.glob(f"{name}/runs/*/run.json")
 )
 
 
@@ -142,6 +142,22 @@ def test_landed_figures_name_the_landed_runs(name, configs):
     assert sidecar["synthetic"] is True
     svg = (ROOT / f"figures/landed/quick/{name}.svg").read_text()
     assert "SYNTHETIC" in svg
+
+
+def test_the_recipe_shows_the_rows_trained_again_and_they_are_within_the_tolerance():
+    folder = LANDED.parent / "full-repeat"
+    profile = choose_methods(get_profile("full"), ["softmax", "ec-stfl:patent:0.03"])
+    configs = plan_runs(profile, open_embedded(ROOT / "data"), seeds=(0,))
+    again = [run for config in configs if (run := finished_run(folder, config))]
+    repeats = repeat.compare(repeat.runs_to_meet(LANDED.parent / "full", configs), again)
+    text = repeat.markdown(repeats, build_table(folder, configs).marks)
+    assert (folder / "repeat.md").read_text() == text
+    assert shown("docs/recipe.md", "repeat", "full") == text.strip()
+    assert [(len(one.pairs), len(one.landed)) for one in repeats] == [(5, 15), (5, 15)]
+    for one in repeats:
+        for measure in repeat.MEASURES:
+            before, now = one.means(measure)
+            assert abs(now - before) <= one.tolerance(measure)
 
 
 def quick_in_bfloat16():
