@@ -32,5 +32,7 @@ class MaxPool3d(nn.MaxPool3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pool (n, C, T, H, W)."""
-        with torch.autocast(input.device.type, enabled=False):
+        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
             return super().forward(input)

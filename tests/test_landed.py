@@ -34,7 +34,9 @@ FULL = {
 """Folder of landed runs of the full profile -> prior of the data, methods (None: all) and seeds of
 the plan, finished runs of each row."""
 RUNS = sorted(
-    path for name in ("quick", "full-repeat", *FULL) for path in LANDED.parent.glob(f"{name}/runs/*/run.json")
+    path
+    for name in ("quick", "full-repeat", *FULL)
+    for path in LANDED.parent.glob(f"{name}/runs/*/run.json")
 )
 
 

@@ -30,6 +30,12 @@ def test_values_and_gradients_are_torchs_to_the_bit(dtype, layout, window, frame
     assert torch.equal(our_gradient, their_gradient)
 
 
+def test_shapes_are_known_without_numbers():
+    """Costs are counted on torch's meta device, which has no autocast."""
+    out = MaxPool3d(2, ceil_mode=True)(torch.empty(1, 3, 5, 7, 6, device="meta"))
+    assert tuple(out.shape) == (1, 3, 3, 4, 3)
+
+
 def test_windows_that_overlap_are_refused():
     MaxPool3d((1, 2, 2), (2, 2, 3))
     with pytest.raises(ValueError, match=r"windows of \(1, 3, 3\) overlap at stride \(1, 2, 2\)"):
