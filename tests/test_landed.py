@@ -168,22 +168,35 @@ def quick_in_bfloat16():
 
 
 STUDIES = {
-    "study": (quick_in_bfloat16(), ["epochs"], (1,)),
-    "full-study": (get_profile("full"), ["patent", "paper", "released", "center"], (1, 2, 3, 4, 5)),
+    "study": ("balanced", quick_in_bfloat16(), ["epochs"], (1,)),
+    "full-study": (
+        "balanced",
+        get_profile("full"),
+        ["patent", "paper", "released", "center"],
+        (1, 2, 3, 4, 5),
+    ),
     "full-conditions": (
+        "balanced",
         get_profile("full"),
         ["warmup", "tap", "sampler", "batch", "people", "epochs", "width"],
         (1,),
     ),
+    "longtail-sampler": (
+        "longtail",
+        choose_methods(get_profile("full"), ["ec-stfl:patent:0.03"]),
+        ["sampler"],
+        (1, 2, 3),
+    ),
 }
-"""Folder of a landed study -> profile, axes and test folds left out; all from seed 0."""
+"""Folder of a landed study -> prior of the data, profile, axes and test folds left out; seed 0."""
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_recipe_shows_the_landed_study(name):
     folder = LANDED.parent / name
-    profile, axes, folds = STUDIES[name]
-    trials, runs = plan_study(profile, open_embedded(ROOT / "data"), axes, folds=folds, seeds=(0,))
+    prior, profile, axes, folds = STUDIES[name]
+    clips = open_embedded(ROOT / "data", prior=prior)
+    trials, runs = plan_study(profile, clips, axes, folds=folds, seeds=(0,))
     points = collect(Places(folder, folder, folder), trials, runs)
     assert shown("docs/recipe.md", "study", name) == study_markdown(points).strip()
     assert (folder / "study.md").read_text() == study_markdown(points)
