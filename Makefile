@@ -35,12 +35,12 @@ lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
 
 notebooks: $(READY)
-	$(BIN)/python -m ecstfl.notebooks build $(ARGS)
+	PYTHONPATH=notebooks $(BIN)/python -m lessonkit.build build $(ARGS)
 
 course: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable ".[course]"
-	$(BIN)/python -m ecstfl.notebooks course $(ARGS)
+	PYTHONPATH=notebooks $(BIN)/python -m lessonkit.build course $(ARGS)
 
 doctor: $(READY)
 	$(BIN)/ecstfl doctor
@@ -55,7 +55,7 @@ data-check:
 	cd data && sha256sum -c --quiet SHA256SUMS
 
 model: $(READY)
-	$(BIN)/python -m ecstfl.modelcard $(RUN) models $(ARGS)
+	$(BIN)/python -m tools.model_card $(RUN) models $(ARGS)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v[:2] <= (3, 13))' \

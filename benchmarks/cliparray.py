@@ -1,7 +1,7 @@
 """How fast a cache of prepared clips opens, and random batches come from disk, memory and a GPU.
 
 Makes a cache of DFEW's size (11,697 x 16 x 112 x 112 x 3, 7.04 GB) with generated content, as
-:mod:`ecstfl.preprocess` writes it, or opens one. Run:
+:mod:`ecstfl.clips.preprocess` writes it, or opens one. Run:
 ``python benchmarks/cliparray.py --folder /fast/disk/cache [--device cuda]``.
 Content is written in full unless ``--sparse`` is given; a sparse file shows the cost of mapping
 and copying only, as holes are not read from the disk.
@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecstfl.cliparray import MappedClips
-from ecstfl.clipbatches import ClipBatches
-from ecstfl.clipcache import TRACK_COLUMNS, ClipCache
+from ecstfl.clips.array import MappedClips
+from ecstfl.clips.batches import ClipBatches
+from ecstfl.clips.cache import TRACK_COLUMNS, ClipCache
 
 
 def main() -> None:

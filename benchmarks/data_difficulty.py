@@ -27,11 +27,11 @@ import numpy as np
 from sklearn.pipeline import Pipeline, make_pipeline
 from tqdm import tqdm
 
-from ecstfl.clipset import ClipSet
-from ecstfl.embedded import Truth, load_truth, open_embedded, read_manifest
+from ecstfl.datasets.clipset import ClipSet
+from ecstfl.datasets.embedded import Truth, load_truth, open_embedded, read_manifest
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
-from ecstfl.metrics import confusion_matrix, uar, war
+from ecstfl.metrics.recognition import confusion_matrix, uar, war
 
 STEPS = ("oracle", "landmarks", "c3d", "detectors")
 DETECTORS = ("retinaface", "dlib", "mtcnn")
@@ -147,11 +147,11 @@ def _normalised(truth: Truth, clip: str) -> np.ndarray:
 
 def c3d(clips: ClipSet, rows: dict[str, dict], cache: Path, evaluate: str) -> dict:
     """Softmax-only C3D of the quick profile, fold 1."""
-    from ecstfl.config import RunConfig, hash_clipset
-    from ecstfl.preprocess import preprocess
-    from ecstfl.profiles import SOFTMAX, get_profile
-    from ecstfl.runs import read_features, run_directory
-    from ecstfl.train import split_clips, train_run
+    from ecstfl.clips.preprocess import preprocess
+    from ecstfl.experiments.profiles import SOFTMAX, get_profile
+    from ecstfl.runs.config import RunConfig, hash_clipset
+    from ecstfl.runs.run_folder import read_features, run_directory
+    from ecstfl.training.train import split_clips, train_run
 
     profile = get_profile("quick")
     started = time.perf_counter()
@@ -199,7 +199,7 @@ def c3d(clips: ClipSet, rows: dict[str, dict], cache: Path, evaluate: str) -> di
 def open_detector(name: str) -> Callable[[np.ndarray], Boxes]:
     """A function from a frame (H, W, 3) uint8 RGB to boxes (4,) x0 y0 x1 y1."""
     if name == "retinaface":
-        from ecstfl.faces import RetinaFace
+        from ecstfl.faces.faces import RetinaFace
 
         backend = RetinaFace()
         return lambda rgb: [d.bbox for d in backend.detect(rgb)]
@@ -237,7 +237,7 @@ def detectors(
     names: list[str], splits: list[ClipSet], truth: Truth, rows: dict, every: int
 ) -> dict:
     """Found = a box overlaps the true face by IoU > 0.3; false = any box in a face-less frame."""
-    from ecstfl.video import read_frames
+    from ecstfl.video.reading import read_frames
 
     found_by = {name: open_detector(name) for name in names}
     records = []

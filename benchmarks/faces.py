@@ -45,7 +45,9 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import scipy.linalg  # noqa: E402
 
-from ecstfl import align, faces, preprocess, temporal, video  # noqa: E402
+from ecstfl.clips import preprocess, temporal
+from ecstfl.faces import align, faces  # noqa: E402
+from ecstfl.video import reading as video
 
 cv2.setNumThreads(1)
 
@@ -319,7 +321,7 @@ def tim(args):
 
 def scaling(args):
     """Clips a second by the clock on the wall, one process a core and fewer."""
-    from ecstfl.clipset import Clip, ClipSet
+    from ecstfl.datasets.clipset import Clip, ClipSet
 
     result = {"clips": args.clips, "frames": args.frames, "height": 360, "width": 640, "rounds": 3}
     rates = {}
@@ -348,7 +350,7 @@ def scaling(args):
 
 def accuracy(args):
     """RetinaFace against the true landmarks of the embedded data (rendered faces)."""
-    from ecstfl.embedded import load_truth, open_embedded
+    from ecstfl.datasets.embedded import load_truth, open_embedded
 
     truth = load_truth()
     result = {"every": args.every, "size": 64, "rows": {}}
@@ -402,8 +404,8 @@ def _errors(clips, truth, backend, follow):
 
 def draw_sheet(path):
     """Draw a contact sheet of clips made from the portrait (NASA, public domain)."""
-    from ecstfl.clipset import Clip, ClipSet
-    from ecstfl.contactsheet import contact_sheet
+    from ecstfl.clips.contact_sheet import contact_sheet
+    from ecstfl.datasets.clipset import Clip, ClipSet
 
     moving = portrait(48)
     sky = [np.ascontiguousarray(np.roll(f, 40, 1)[:, ::-1][:, 420:]) for f in moving]

@@ -31,8 +31,8 @@ from pathlib import Path
 
 import torch
 
-from ecstfl import reference
-from ecstfl.loss import FORMS, JointLoss, ec_stfl_loss
+from ecstfl.losses import naive as reference
+from ecstfl.losses.ec_stfl import FORMS, JointLoss, ec_stfl_loss
 
 SIZES = (24, 64, 256, 1024, 4096)
 WIDTHS = (512, 4096)
@@ -196,7 +196,7 @@ def naive(n, d):
 
 def c3d_step(batch, device, repeats=3):
     """Seconds of one training step of a full-width C3D: medians after one to warm up."""
-    from ecstfl.c3d import C3D
+    from ecstfl.models.c3d import C3D
 
     torch.manual_seed(0)
     model = C3D().to(device)
@@ -244,7 +244,7 @@ def step_share(device):
 
 RESIDENT = """
 import sys, time, torch
-from ecstfl.loss import ec_stfl_loss
+from ecstfl.losses.ec_stfl import ec_stfl_loss
 def status(key):
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith(key + ":"))

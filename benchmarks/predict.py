@@ -15,8 +15,8 @@ from pathlib import Path
 import cv2
 import torch
 
-from ecstfl.recognizer import Recognizer, Stream, frame_rate
-from ecstfl.video import read_frames
+from ecstfl.predict.recognizer import Recognizer, Stream, frame_rate
+from ecstfl.video.reading import read_frames
 
 
 def main() -> None:

@@ -37,16 +37,16 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from ecstfl.augment import AugmentConfig
-from ecstfl.backbones import build_backbone
-from ecstfl.clipbatches import ClipBatches
-from ecstfl.compiled import compiled
-from ecstfl.config import BackboneConfig, LossConfig, OptimConfig, RunConfig
-from ecstfl.loss import JointLoss
-from ecstfl.profiles import get_profile
-from ecstfl.runs import provenance
-from ecstfl.tap import Tap
-from ecstfl.train import new_learner, train_epoch, weight_groups
+from ecstfl.clips.augment import AugmentConfig
+from ecstfl.clips.batches import ClipBatches
+from ecstfl.experiments.profiles import get_profile
+from ecstfl.losses.ec_stfl import JointLoss
+from ecstfl.models.backbones import build_backbone
+from ecstfl.models.tap import Tap
+from ecstfl.runs.config import BackboneConfig, LossConfig, OptimConfig, RunConfig
+from ecstfl.runs.run_folder import provenance
+from ecstfl.training.compiled import compiled
+from ecstfl.training.train import new_learner, train_epoch, weight_groups
 
 # name: frames stored and trained, pixels, width, fc, batch
 CPU_SIZES = {

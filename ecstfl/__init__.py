@@ -8,7 +8,7 @@ _LOSS = ("ec_stfl_loss", "ECSTFLLoss", "JointLoss")
 def __getattr__(name: str) -> object:
     """Give the loss at the top level, importing torch only when it is asked for."""
     if name in _LOSS:
-        from ecstfl import loss
+        from ecstfl.losses import ec_stfl as loss
 
         return getattr(loss, name)
     raise AttributeError(f"module 'ecstfl' has no attribute {name!r}")

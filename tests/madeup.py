@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from toy import toy_config, toy_data
 
-from ecstfl.metrics import confusion_matrix, recalls, uar, war
+from ecstfl.metrics.recognition import confusion_matrix, recalls, uar, war
 
 
 def made_up_run(config, right=0.5, *, scores=None, seed=0, clips=56):

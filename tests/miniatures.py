@@ -43,7 +43,7 @@ def pattern(label: int, number: int, frames: int = 16, size: int = 32) -> np.nda
 def _embedded() -> dict[int, list[Path]]:
     """Videos of the embedded data by label; empty when it is not there."""
     try:
-        from ecstfl.embedded import open_embedded
+        from ecstfl.datasets.embedded import open_embedded
     except ImportError:
         return {}
     try:

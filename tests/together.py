@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from toy import toy_config, toy_data
 
-from ecstfl.config import BackboneConfig
-from ecstfl.parallel import joined
-from ecstfl.train import train_run
+from ecstfl.runs.config import BackboneConfig
+from ecstfl.training.parallel import joined
+from ecstfl.training.train import train_run
 
 
 def config_of(clipset, method):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ecstfl.augment import AugmentConfig
-from ecstfl.clipset import Clip, ClipSet
-from ecstfl.config import (
+from ecstfl.clips.augment import AugmentConfig
+from ecstfl.datasets.clipset import Clip, ClipSet
+from ecstfl.runs.config import (
     BackboneConfig,
     LossConfig,
     OptimConfig,

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ecstfl.embedded import load_truth, open_embedded
+from ecstfl.datasets.embedded import load_truth, open_embedded
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
 

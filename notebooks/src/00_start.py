@@ -1,4 +1,4 @@
-# Text source of lesson 00. Build: python -m ecstfl.notebooks build 00
+# Text source of lesson 00. Build: python -m lessonkit.build build 00
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -21,10 +21,10 @@
 
 # %% part="setup"
 from IPython.display import Markdown
+from lessonkit import claims, lessons
+from lessonkit.lessons import check
 
-from ecstfl import claims, lessons
 from ecstfl.labels import CLASSES, DFEW_COUNTS
-from ecstfl.lessons import check
 
 settings = lessons.start("00")
 

@@ -1,4 +1,4 @@
-# Text source of lesson 01. Build: python -m ecstfl.notebooks build 01
+# Text source of lesson 01. Build: python -m lessonkit.build build 01
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -25,15 +25,15 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from lessonkit import leakage, lessons, plots, plots_data
+from lessonkit.lessons import check, play
+from lessonkit.stamp import run_id, stamp
 
-from ecstfl import leakage, lessons, plots, plots_data
-from ecstfl.augment import AugmentConfig, test_view
-from ecstfl.embedded import load_truth, open_embedded, read_manifest
+from ecstfl.clips.augment import AugmentConfig, test_view
+from ecstfl.datasets.embedded import load_truth, open_embedded, read_manifest
+from ecstfl.datasets.folder import assign_folds
 from ecstfl.errors import UserError
-from ecstfl.folder import assign_folds
 from ecstfl.labels import CLASSES, DFEW_COUNTS
-from ecstfl.lessons import check, play
-from ecstfl.stamp import run_id, stamp
 
 settings = lessons.start("01")
 
@@ -137,7 +137,7 @@ standard = (network - network.mean()) / network.std()
 config = AugmentConfig(size=224, frames=len(frames))
 package = test_view(torch.from_numpy(frames[None]), config)[0].numpy()
 gap = np.abs(package - standard).max()
-print(f"by hand against ecstfl.augment.test_view: largest difference {gap:.0e}")
+print(f"by hand against ecstfl.clips.augment.test_view: largest difference {gap:.0e}")
 assert gap < 1e-3
 assert np.isfinite(package).all()
 

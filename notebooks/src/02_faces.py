@@ -1,4 +1,4 @@
-# Text source of lesson 02. Build: python -m ecstfl.notebooks build 02
+# Text source of lesson 02. Build: python -m lessonkit.build build 02
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -23,13 +23,14 @@
 import math
 
 import numpy as np
+from lessonkit import lessons, mouth, plots_faces
+from lessonkit.lessons import check, play
 
-from ecstfl import align, faces, lessons, mouth, plots_faces
-from ecstfl.embedded import load_truth, open_embedded, read_manifest
+from ecstfl.clips.preprocess import PreprocessConfig, preprocess_clip
+from ecstfl.datasets.embedded import load_truth, open_embedded, read_manifest
+from ecstfl.faces import align, faces
 from ecstfl.labels import CLASSES
-from ecstfl.lessons import check, play
-from ecstfl.preprocess import PreprocessConfig, preprocess_clip
-from ecstfl.video import read_frames
+from ecstfl.video.reading import read_frames
 
 settings = lessons.start("02")
 
@@ -448,7 +449,7 @@ for face in found:
     shift = w.mean() - turn * z.mean()
     by_hand = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
     gap = max(gap, np.abs(by_hand - align.similarity(face.points5, align.template(112))).max())
-print(f"by hand against ecstfl.align.similarity: largest difference {gap:.0e}")
+print(f"by hand against ecstfl.faces.align.similarity: largest difference {gap:.0e}")
 print(f"last face: turned by {np.degrees(np.angle(turn)):+.1f} degrees, scaled by {abs(turn):.2f}")
 assert gap < 1e-4
 

@@ -1,4 +1,4 @@
-# Text source of lesson 03. Build: python -m ecstfl.notebooks build 03
+# Text source of lesson 03. Build: python -m lessonkit.build build 03
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -21,10 +21,11 @@
 
 # %% part="setup"
 import numpy as np
+from lessonkit import lessons, plots
+from lessonkit.lessons import check, play
 from scipy.linalg import eigh
 
-from ecstfl import lessons, plots, temporal
-from ecstfl.lessons import check, play
+from ecstfl.clips import temporal
 
 settings = lessons.start("03")
 
@@ -410,6 +411,6 @@ question(
 #
 # * Zhou, Zhao and Pietikäinen, *Towards a practical lipreading system*, CVPR 2011.
 # * Wang et al., *Temporal segment networks*, ECCV 2016: one frame from each stretch.
-# * `ecstfl/temporal.py`: the derivation in ten lines.
+# * `ecstfl/clips/temporal.py`: the derivation in ten lines.
 #
 # Next: 04, the formula.

@@ -1,4 +1,4 @@
-# Text source of lesson 04. Build: python -m ecstfl.notebooks build 04
+# Text source of lesson 04. Build: python -m lessonkit.build build 04
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -22,11 +22,12 @@
 # %% part="setup"
 import numpy as np
 import torch
+from lessonkit import lessons, plots
+from lessonkit.lessons import check, play
 
-from ecstfl import lessons, plots, reference
 from ecstfl.labels import DFEW_COUNTS
-from ecstfl.lessons import check, play
-from ecstfl.loss import FORMS, batch_report, ec_stfl_loss, within_between_ratio
+from ecstfl.losses import naive as reference
+from ecstfl.losses.ec_stfl import FORMS, batch_report, ec_stfl_loss, within_between_ratio
 
 settings = lessons.start("04")
 
@@ -225,7 +226,7 @@ def ratio(x, y, i):
 # ## From loops to matrices
 #
 # The sum of all ratios is the loss. In plain Python it is short, exact, and hopeless at training
-# speed; the package keeps it as `ecstfl.reference`, to hold the fast code against.
+# speed; the package keeps it as `ecstfl.losses.naive`, to hold the fast code against.
 
 # %%
 print(f"sum of the four ratios: {reference.patent(x4, y4):.6f}")
@@ -865,7 +866,7 @@ assert round(100 * (1 - none - one), 1) == 3.5
 
 # %% [markdown]
 # In 96 of 100 batches the loss has nothing to pull Disgust together with. That is why the package
-# trains with batches that hold several clips of each class (`ecstfl.sampler`).
+# trains with batches that hold several clips of each class (`ecstfl.training.samplers`).
 #
 # ## Checkpoint
 

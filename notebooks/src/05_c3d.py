@@ -1,4 +1,4 @@
-# Text source of lesson 05. Build: python -m ecstfl.notebooks build 05
+# Text source of lesson 05. Build: python -m lessonkit.build build 05
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -22,15 +22,15 @@
 # %% part="setup"
 import numpy as np
 import torch
+from lessonkit import anatomy, lessons, plots_c3d
+from lessonkit.lessons import check, play
 from torch import nn
 from torch.nn import functional as F
 
-from ecstfl import anatomy, lessons, plots_c3d
-from ecstfl.c3d import C3D
-from ecstfl.lessons import check, play
-from ecstfl.loss import ec_stfl_loss
-from ecstfl.preprocess import PreprocessConfig, preprocess_clip
-from ecstfl.tap import Tap
+from ecstfl.clips.preprocess import PreprocessConfig, preprocess_clip
+from ecstfl.losses.ec_stfl import ec_stfl_loss
+from ecstfl.models.c3d import C3D
+from ecstfl.models.tap import Tap
 
 settings = lessons.start("05")
 
@@ -133,7 +133,7 @@ def places(n, kernel, stride, padding=0, ceil=False):
 
 
 # %% [markdown]
-# With that, the whole network. The left column is the formula (`ecstfl.anatomy`), the right one comes
+# With that, the whole network. The left column is the formula (`lessonkit.anatomy`), the right one comes
 # from a real C3D on PyTorch's *meta* device, which knows shapes and holds no numbers:
 
 # %%
@@ -758,7 +758,7 @@ question(
 #
 # * Tran et al., *Learning spatiotemporal features with 3D convolutional networks*, ICCV 2015.
 # * Luo et al., *Understanding the effective receptive field in deep convolutional neural networks*, NeurIPS 2016.
-# * `ecstfl/c3d.py` and `ecstfl/anatomy.py`: the network, and everything about it, in a few hundred lines.
+# * `ecstfl/models/c3d.py` and `notebooks/lessonkit/anatomy.py`: the network, and everything about it, in a few hundred lines.
 # * `docs/backbones.md`: the other networks, and where each is tapped.
 #
 # Next: 06, training.

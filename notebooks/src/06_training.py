@@ -1,4 +1,4 @@
-# Text source of lesson 06. Build: python -m ecstfl.notebooks build 06
+# Text source of lesson 06. Build: python -m lessonkit.build build 06
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -27,13 +27,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lessonkit import lessons, plots_training
+from lessonkit.lessons import check, play
 from torch import nn
 from torch.nn import functional as F
 
-from ecstfl import lessons, plots_training
 from ecstfl.labels import CLASSES, DFEW_COUNTS
-from ecstfl.lessons import check, play
-from ecstfl.loss import JointLoss, ec_stfl_loss
+from ecstfl.losses.ec_stfl import JointLoss, ec_stfl_loss
 
 settings = lessons.start("06")
 
@@ -44,13 +44,14 @@ settings = lessons.start("06")
 # other fold. (The first time this takes a while: faces are found and aligned. Then there is a cache.)
 
 # %%
-from ecstfl.landed import landed_pairs, short_names
-from ecstfl.practice import PLAIN_VIEW, practice_clips, practice_run
-from ecstfl.reproduce import choose_device
-from ecstfl.sampler import MPerClassSampler, composition, observed_composition
-from ecstfl.stamp import run_id, stamp
-from ecstfl.tap import Tap
-from ecstfl.train import batches, build_backbone, learning_rate, split_clips, train_run
+from lessonkit.landed import landed_pairs, short_names
+from lessonkit.practice import PLAIN_VIEW, practice_clips, practice_run
+from lessonkit.stamp import run_id, stamp
+
+from ecstfl.experiments.reproduce import choose_device
+from ecstfl.models.tap import Tap
+from ecstfl.training.samplers import MPerClassSampler, composition, observed_composition
+from ecstfl.training.train import batches, build_backbone, learning_rate, split_clips, train_run
 
 clipset, clips = practice_clips(settings.choose(smoke=2, quick=5, full=40))
 print(
@@ -67,8 +68,8 @@ print("training on:", device)
 # off: no augmentation, no dropout, no weight decay.
 
 # %%
-from ecstfl.augment import test_view
-from ecstfl.config import BackboneConfig
+from ecstfl.clips.augment import test_view
+from ecstfl.runs.config import BackboneConfig
 
 small = BackboneConfig(width=4, fc=32, dropout=0.0)
 config = practice_run(clipset, backbone=small, augment=PLAIN_VIEW, epochs=2, weight_decay=0.0)

@@ -1,4 +1,4 @@
-# Text source of lesson 07. Build: python -m ecstfl.notebooks build 07
+# Text source of lesson 07. Build: python -m lessonkit.build build 07
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -23,11 +23,12 @@
 import math
 
 import numpy as np
+from lessonkit import audit, lessons, plots
+from lessonkit.lessons import check, play
 
-from ecstfl import audit, lessons, metrics, plots
+from ecstfl.evaluation.published import LAMBDA_SWEEP, PATENT_TABLE_1, SAME_SETTING
 from ecstfl.labels import CLASSES, DFEW_COUNTS
-from ecstfl.lessons import check, play
-from ecstfl.published import LAMBDA_SWEEP, PATENT_TABLE_1, SAME_SETTING
+from ecstfl.metrics import recognition as metrics
 
 settings = lessons.start("07")
 
@@ -644,11 +645,12 @@ def runs_needed(gain, sd):
 # seeds, with everything equal but the loss, and the last epoch as the result. First the plain list:
 
 # %%
-from ecstfl.forest import forest
-from ecstfl.landed import landed_pairs, short_names
-from ecstfl.peeking import collect_peeks, peeking
-from ecstfl.stamp import stamp
-from ecstfl.stats import nested_interval, sign_flip_test
+from lessonkit.landed import landed_pairs, short_names
+from lessonkit.stamp import stamp
+
+from ecstfl.figures.forest import forest
+from ecstfl.figures.peeking import collect_peeks, peeking
+from ecstfl.metrics.intervals import nested_interval, sign_flip_test
 
 pairs = landed_pairs("full", weight=0.1)
 runs = [one.run for pair in pairs for one in pair]

@@ -1,4 +1,4 @@
-# Text source of lesson 08. Build: python -m ecstfl.notebooks build 08
+# Text source of lesson 08. Build: python -m lessonkit.build build 08
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -21,17 +21,17 @@
 
 # %% part="setup"
 import numpy as np
+from lessonkit import lessons, plots_features
+from lessonkit.landed import landed_pairs, short_names
+from lessonkit.lessons import check, play
+from lessonkit.stamp import stamp
 from scipy.spatial.distance import cdist
 from sklearn.metrics import silhouette_score
 
-from ecstfl import lessons, plots_features
-from ecstfl.features import cluster_measures
-from ecstfl.figures import title_of
-from ecstfl.jackknife import jackknife
+from ecstfl.figures.comparison import title_of
 from ecstfl.labels import CLASSES
-from ecstfl.landed import landed_pairs, short_names
-from ecstfl.lessons import check, play
-from ecstfl.stamp import stamp
+from ecstfl.metrics.clusters import cluster_measures
+from ecstfl.metrics.jackknife import jackknife
 
 settings = lessons.start("08")
 

@@ -1,4 +1,4 @@
-# Text source of lesson 09. Build: python -m ecstfl.notebooks build 09
+# Text source of lesson 09. Build: python -m lessonkit.build build 09
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -26,11 +26,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lessonkit import lessons, plots_zoo
+from lessonkit.lessons import check, play
 
-from ecstfl import lessons, plots_zoo
-from ecstfl.cousins import CenterLoss, ContrastiveCenterLoss
-from ecstfl.lessons import check, play
-from ecstfl.loss import batch_report
+from ecstfl.losses.baselines import CenterLoss, ContrastiveCenterLoss
+from ecstfl.losses.ec_stfl import batch_report
 
 settings = lessons.start("09")
 
@@ -122,10 +122,11 @@ def conv_cost(inputs, outputs, kernel, places):
 # At the size of the paper, 16 frames of 112 pixels; counted without allocating a single weight:
 
 # %%
-from ecstfl.backbones import BACKBONES, TITLES, build_backbone
-from ecstfl.config import BackboneConfig
-from ecstfl.costs import network_cost
-from ecstfl.tap import Tap
+from lessonkit.costs import network_cost
+
+from ecstfl.models.backbones import BACKBONES, TITLES, build_backbone
+from ecstfl.models.tap import Tap
+from ecstfl.runs.config import BackboneConfig
 
 FULL_FC = {"c3d": 4096, "vgg11-lstm": 512, "resnet18-lstm": 512}
 rows = [
@@ -175,8 +176,9 @@ for name in BACKBONES:
 # between two equal trainings, as lesson 07 estimated it from the paper's own figures:
 
 # %%
-from ecstfl import audit
-from ecstfl.published import PAPER_EC_STFL_SCORES, PAPER_ROWS
+from lessonkit import audit
+
+from ecstfl.evaluation.published import PAPER_EC_STFL_SCORES, PAPER_ROWS
 
 before = {row.method: row.war for row in PAPER_ROWS}
 after = {
@@ -413,7 +415,7 @@ def contrastive_center(x, labels, centers, delta):
 play(plots_zoo.loss_arrows, separation=(0.2, 3.0), spread=(0.1, 1.5), seed=(0, 9))
 
 # %%
-from ecstfl.plots import toy_points
+from lessonkit.plots import toy_points
 
 x, y = toy_points(1.5, 0.7)
 x = x + torch.tensor([1.0, 0.5], dtype=x.dtype)
@@ -474,11 +476,12 @@ plots_zoo.after_descent(ends, x, y)
 # finding about so few epochs, not about the network.)
 
 # %%
-from ecstfl import plots_training
-from ecstfl.landed import short_names
-from ecstfl.practice import practice_clips, practice_run
-from ecstfl.stamp import stamp
-from ecstfl.train import train_run
+from lessonkit import plots_training
+from lessonkit.landed import short_names
+from lessonkit.practice import practice_clips, practice_run
+from lessonkit.stamp import stamp
+
+from ecstfl.training.train import train_run
 
 clipset, clips = practice_clips(settings.choose(smoke=2, quick=5, full=20))
 epochs = settings.choose(smoke=2, quick=25, full=40)

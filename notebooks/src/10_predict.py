@@ -1,4 +1,4 @@
-# Text source of lesson 10. Build: python -m ecstfl.notebooks build 10
+# Text source of lesson 10. Build: python -m lessonkit.build build 10
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -23,12 +23,13 @@
 from itertools import pairwise
 
 import numpy as np
+from lessonkit import lessons, plots_predict
+from lessonkit.lessons import check, play
 from scipy.special import softmax
 
-from ecstfl import lessons, metrics, plots_predict
-from ecstfl.calibration import reliability
 from ecstfl.labels import CLASSES, DFEW_COUNTS
-from ecstfl.lessons import check, play
+from ecstfl.metrics import recognition as metrics
+from ecstfl.metrics.calibration import reliability
 
 settings = lessons.start("10")
 
@@ -39,15 +40,16 @@ settings = lessons.start("10")
 # aligned exactly as the training clips were. Its first sentence is the most important one:
 
 # %%
-from ecstfl.annotate import draw
-from ecstfl.embedded import open_embedded, read_manifest
+from lessonkit.landed import find_landed
+from lessonkit.plots_features import differences
+from lessonkit.stamp import stamp
+
+from ecstfl.datasets.embedded import open_embedded, read_manifest
 from ecstfl.errors import UserError
-from ecstfl.jackknife import jackknife
-from ecstfl.landed import find_landed
-from ecstfl.plots_features import differences
-from ecstfl.recognizer import Recognizer
-from ecstfl.stamp import stamp
-from ecstfl.video import read_frames
+from ecstfl.metrics.jackknife import jackknife
+from ecstfl.predict.annotate import draw
+from ecstfl.predict.recognizer import Recognizer
+from ecstfl.video.reading import read_frames
 
 recognizer = Recognizer()
 model = recognizer.notes.run  # the run whose weights these are
@@ -94,7 +96,7 @@ CAMERA = -1  # the camera's number, usually 0; -1 for none
 
 truth, who = [], "Your video"
 if CAMERA >= 0:
-    from ecstfl.webcam import watch
+    from lessonkit.webcam import watch
 
     windows = watch(recognizer, CAMERA, seconds=20)
 elif MY_VIDEO:

@@ -1,0 +1,135 @@
+"""The commands ``ecstfl data get`` and ``ecstfl data doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ecstfl.datasets.opening import NAMES
+from ecstfl.errors import UserError
+
+
+def add_data_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add ``data`` with its sub-commands; each sets ``run``, a function (args) -> exit code."""
+    data = subparsers.add_parser("data", help="fetch and check data sets")
+    commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
+
+    get = commands.add_parser(
+        "get",
+        help="fetch a public data set from its authors",
+        description="Fetch RAVDESS or CREMA-D from where the authors keep it. Source, size and "
+        "licence are shown first; an interrupted download goes on; every file is verified "
+        "against the official record.",
+    )
+    get.add_argument("name", help="ravdess or crema-d")
+    get.add_argument("--root", type=Path, required=True, help="folder to fill")
+    get.add_argument(
+        "--actors",
+        help="only these, for example 1-4,7 (RAVDESS 1..24, CREMA-D 1001..1091); default: all",
+    )
+    get.add_argument("--yes", action="store_true", help="agree to source, size and licence")
+    get.add_argument("--quiet", action="store_true", help="no progress bars")
+    get.set_defaults(run=run_get)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="say what is in a data set and what is wrong with it",
+        description="Check a data set: missing, unreadable, short and duplicate clips, labels, "
+        "folds, leakage, and counts against the published protocol. Exit code 0: usable, 1: "
+        "errors were found, 2: nothing to check.",
+    )
+    doctor.add_argument("name", help=f"{', '.join(NAMES)}, a folder, or a .csv file")
+    doctor.add_argument("--root", type=Path, help="where the data set lies")
+    doctor.add_argument(
+        "--layout",
+        metavar="KIND",
+        help="dfew: which clips to read, clip_224x224_16f, clip_224x224 or original (default: "
+        "the first of them that is there)",
+    )
+    doctor.add_argument("--json", type=Path, metavar="FILE", help="also write the report here")
+    doctor.add_argument(
+        "--quick",
+        action="store_true",
+        help="names, labels and folds only; open no clip (no duplicates, no frame counts)",
+    )
+    doctor.add_argument(
+        "--no-timing",
+        action="store_true",
+        help="do not preprocess three clips to estimate how long all will take",
+    )
+    doctor.add_argument("--workers", type=int, help="threads for reading (default: all cores)")
+    doctor.add_argument("--quiet", action="store_true", help="no progress bar")
+    doctor.set_defaults(run=run_doctor)
+    return data
+
+
+def run_get(args: argparse.Namespace) -> int:
+    """Run ``ecstfl data get``."""
+    from ecstfl.datasets.download import get_data, source_of
+
+    def confirm(text: str) -> bool:
+        print(text, file=sys.stderr)
+        if args.yes:
+            return True
+        if not sys.stdin.isatty():
+            raise UserError("nobody to ask: add --yes to agree to source, size and licence")
+        return input("Download, under these terms? [y/N] ").strip().lower() in ("y", "yes")
+
+    folder = get_data(
+        source_of(args.name),
+        args.root,
+        confirm,
+        actors=parse_numbers(args.actors),
+        progress=not args.quiet,
+    )
+    print(
+        f"{args.name} is complete in {folder}; next: ecstfl data doctor {args.name} --root {folder}"
+    )
+    return 0
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """Run ``ecstfl data doctor``."""
+    from ecstfl.datasets.doctor import examine, measure_preprocessing, report_text, write_json
+    from ecstfl.datasets.opening import survey_data
+
+    if args.workers is not None and args.workers < 1:
+        raise UserError(f"--workers {args.workers}: at least 1")
+    survey = survey_data(args.name, args.root, layout=args.layout)
+    report = examine(
+        survey,
+        args.root or ("" if args.name in NAMES else args.name),
+        quick=args.quick,
+        workers=args.workers,
+        progress=not args.quiet,
+        time_frames=None
+        if args.no_timing
+        else partial(measure_preprocessing, aligned=survey.clipset.aligned),
+    )
+    print(report_text(report))
+    if args.json is not None:
+        write_json(report, args.json)
+    return 1 if report.errors else 0
+
+
+def parse_numbers(text: str | None) -> list[int] | None:
+    """Turn ``1-4,7`` into [1, 2, 3, 4, 7]; None stays None.
+
+    Raises:
+        UserError: anything else.
+    """
+    if text is None:
+        return None
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise UserError(f"--actors {text}: expected numbers like 1-4,7")
+        low, high = int(first), int(last or first)
+        if not low <= high <= 9999:
+            raise UserError(f"--actors {text}: {part.strip()} is not a range")
+        numbers.extend(range(low, high + 1))
+    return numbers

@@ -1,0 +1,498 @@
+"""The ``ecstfl`` command: doctor, data, preprocess, train, reproduce, predict.
+
+Exit codes: 0 all is well; 1 something was left out (a video, a check) and is named; 2 the input
+is wrong, told in one sentence; 130 interrupted with Ctrl-C, finished work is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ecstfl
+from ecstfl.errors import UserError
+
+if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
+    from ecstfl.datasets.clipset import ClipSet
+    from ecstfl.experiments.profiles import Profile
+    from ecstfl.runs.places import Places
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    args.command_line = _recorded(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return args.run(args)
+    except UserError as error:
+        print(f"ecstfl: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\necstfl: interrupted; finished work is kept, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:  # for example: ecstfl doctor | head -1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _recorded(arguments: Sequence[str]) -> str:
+    """Spell the command as it is kept beside results: without the places of this machine."""
+    kept, places = [], ("--cache", "--results", "--figures", "--root")
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if (
+            argument not in places
+            and before not in places
+            and not argument.startswith(tuple(f"{place}=" for place in places))
+        ):
+            kept.append(Path(argument).name if before == "--data" else argument)
+    return shlex.join(["ecstfl", *kept])
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all sub-commands."""
+    parser = argparse.ArgumentParser(
+        prog="ecstfl",
+        description="Learn and reproduce EC-STFL, a loss that clusters dynamic expressions.",
+        epilog="First steps: ecstfl doctor, then ecstfl reproduce.",
+    )
+    parser.add_argument("--version", action="version", version=f"ecstfl {ecstfl.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_doctor(commands)
+    _add_data(commands)
+    _add_preprocess(commands)
+    _add_train(commands)
+    _add_reproduce(commands)
+    _add_sweep(commands)
+    _add_study(commands)
+    _add_predict(commands)
+    return parser
+
+
+def _add_doctor(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="check that everything needed is here, with advice",
+        description=_doctor.__doc__,
+    )
+    _add_places(parser)
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    """Print [ OK ], [FAIL] or [ -- ] (optional) for each requirement, with advice."""
+    from ecstfl.cli.doctor import examine
+
+    failed = 0
+    for check in examine(args.results or Path("results"), args.cache):
+        print(check, flush=True)
+        failed += check.state == "FAIL"
+    print(f"{failed} requirement(s) failed" if failed else "Ready: ecstfl reproduce")
+    return 1 if failed else 0
+
+
+def _add_data(commands: argparse._SubParsersAction) -> None:
+    from ecstfl.cli.data import add_data_parser
+
+    add_data_parser(commands)
+
+
+def _add_preprocess(commands: argparse._SubParsersAction) -> None:
+    from ecstfl.cli.preprocess import add_preprocess_arguments
+
+    parser = commands.add_parser(
+        "preprocess",
+        help="turn videos into aligned face clips of a fixed length",
+        description="Detect faces, drop frames without, align by landmarks, bring every clip to "
+        "the same number of frames (claim 2). Give videos, folders, or a CSV manifest.",
+    )
+    add_preprocess_arguments(parser)
+    parser.set_defaults(run=_preprocess)
+
+
+def _preprocess(args: argparse.Namespace) -> int:
+    from ecstfl.cli.preprocess import run_from_arguments
+
+    return run_from_arguments(args)
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train one method on one fold",
+        description="Train one run of a profile to its last epoch and print its result.",
+    )
+    _add_data_choice(parser)
+    _add_settings(parser)
+    parser.add_argument(
+        "--method",
+        default="ec-stfl",
+        help="softmax, ec-stfl (default), center, contrastive-center, supcon or triplet",
+    )
+    parser.add_argument(
+        "--form",
+        choices=("patent", "paper", "released"),
+        default=None,
+        help="which published definition (default: the profile's)",
+    )
+    parser.add_argument("--fold", type=int, default=1, help="fold held out for test (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument(
+        "--validate",
+        action="store_true",
+        help="score the next fold in place of the test fold, which stays unseen: "
+        "for choosing settings",
+    )
+    _add_places(parser)
+    parser.set_defaults(run=_train)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from ecstfl.experiments.profiles import get_profile
+    from ecstfl.experiments.reproduce import choose_device, reproduce
+    from ecstfl.runs.config import METHODS, LossConfig
+    from ecstfl.training.parallel import joined
+
+    profile = _profile(args, get_profile(args.profile))
+    known = [m for m in profile.methods if m.method == args.method]
+    same_form = [m for m in known if args.form in (None, m.form)]
+    if known:
+        method = same_form[0] if same_form else replace(known[0], form=args.form)
+        if args.weight is not None and method.method != "softmax":
+            method = replace(method, weight=args.weight)
+    elif args.method not in METHODS:
+        raise UserError(f"unknown method {args.method!r}: use one of {', '.join(METHODS)}")
+    elif args.weight is None:
+        raise UserError(f"--method {args.method} needs a --weight: no profile has chosen one")
+    else:
+        method = LossConfig(args.method, weight=args.weight)
+    profile = replace(profile, methods=(method,))
+    clipset = _open(args)
+    places = _places(args, "-train")
+    with joined(choose_device(args.device)):
+        reproduce(
+            profile,
+            clipset,
+            places,
+            folds=(args.fold,),
+            seeds=(args.seed,),
+            workers=1,
+            evaluate="validation" if args.validate else "test",
+            device=args.device,
+            allow_missing=args.allow_missing,
+            command=args.command_line,
+        )
+    return 0
+
+
+def _add_reproduce(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "reproduce",
+        help="from videos to the UAR/WAR table and the UMAP figure",
+        description="Preprocess, train softmax-only and with EC-STFL, and write the table and "
+        "the figures. Finished runs are reused, interrupted ones go on.",
+    )
+    _add_data_choice(parser)
+    _add_settings(parser)
+    parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="folds to test")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="S", help="seeds of each method")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="NAME",
+        help="only these of the profile's methods, e.g. softmax ec-stfl:patent:0.1",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="runs trained side by side (default: one a core, or one on a GPU)",
+    )
+    parser.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="reuse finished runs and go on with interrupted ones (default); --no-resume keeps "
+        "them under another name and trains all anew",
+    )
+    parser.add_argument(
+        "--no-train", action="store_true", help="render the runs that are finished, train none"
+    )
+    parser.add_argument(
+        "--explain", metavar="CELL", help="print the runs behind a number, e.g. 'C3D, EC-STFL:WAR'"
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="compare with the runs of another results folder, e.g. results/landed/full, and say "
+        "whether the result is the same within its tolerance",
+    )
+    _add_places(parser)
+    parser.set_defaults(run=_reproduce)
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    from ecstfl.clips.preprocess import with_checksums
+    from ecstfl.evaluation.explain import explain
+    from ecstfl.experiments.profiles import choose_methods, get_profile, plan_runs, select_clips
+    from ecstfl.experiments.reproduce import choose_device, reproduce
+    from ecstfl.training.parallel import joined
+
+    if args.workers is not None and args.workers < 1:
+        raise UserError(f"--workers must be at least 1, got {args.workers}")
+    profile = _profile(args, get_profile(args.profile))
+    if args.methods:
+        profile = choose_methods(profile, args.methods)
+    places = _places(args)
+    clipset = _open(args)
+    folds = tuple(args.folds) if args.folds else None
+    seeds = tuple(args.seeds) if args.seeds else None
+    if args.explain:
+        chosen = with_checksums(select_clips(profile, clipset), places.cache)
+        configs = plan_runs(profile, chosen, folds=folds, seeds=seeds)
+        print(explain(places.results, configs, args.explain))
+        return 0
+    with joined(choose_device(args.device)):
+        reproduce(
+            profile,
+            clipset,
+            places,
+            folds=folds,
+            seeds=seeds,
+            workers=args.workers,
+            device=args.device,
+            allow_missing=args.allow_missing,
+            resume=args.resume,
+            train=not args.no_train,
+            against=args.against,
+            command=args.command_line,
+        )
+    return 0
+
+
+def _add_sweep(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "sweep",
+        help="choose lambda on validation folds",
+        description="Train a range of weights, score the validation fold (never the test fold), "
+        "and write sweep.csv with its figure.",
+    )
+    _add_data_choice(parser)
+    _add_settings(parser)
+    parser.add_argument(
+        "--weights", type=float, nargs="+", default=[0.01, 0.03, 0.1, 0.3], metavar="LAMBDA"
+    )
+    parser.add_argument(
+        "--forms", nargs="+", default=["patent"], choices=("patent", "paper", "released")
+    )
+    parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="test folds to leave out")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="S")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N")
+    _add_places(parser)
+    parser.set_defaults(run=_sweep)
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    from ecstfl.experiments.profiles import get_profile
+    from ecstfl.experiments.sweep import sweep
+
+    profile = _profile(args, get_profile(args.profile))
+    sweep(
+        profile,
+        _open(args),
+        _places(args, "-sweep"),
+        args.weights,
+        args.forms,
+        folds=tuple(args.folds) if args.folds else None,
+        seeds=tuple(args.seeds) if args.seeds else None,
+        workers=args.workers,
+        device=args.device,
+        command=args.command_line,
+    )
+    return 0
+
+
+def _add_study(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "study",
+        help="vary one setting at a time on validation folds",
+        description="What does EC-STFL need in order to help? Train variations of a profile, each "
+        "beside softmax-only under the same setting, score validation folds (never a test fold), "
+        "and write study.csv, study.md and a figure.",
+    )
+    _add_data_choice(parser)
+    _add_settings(parser)
+    parser.add_argument(
+        "--axes",
+        nargs="+",
+        default=["patent", "warmup", "tap"],
+        metavar="AXIS",
+        help="patent, paper, released (lambda of each form), center (lambda of center loss), "
+        "warmup, tap, sampler, batch, epochs, people, width, cousins (default: patent warmup tap)",
+    )
+    parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="test folds to leave out")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="S")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N")
+    parser.add_argument("--draw-only", action="store_true", help="draw finished runs, train none")
+    _add_places(parser)
+    parser.set_defaults(run=_study)
+
+
+def _study(args: argparse.Namespace) -> int:
+    from ecstfl.experiments.profiles import get_profile
+    from ecstfl.experiments.study import study
+
+    study(
+        _profile(args, get_profile(args.profile)),
+        _open(args),
+        _places(args, "-study"),
+        args.axes,
+        folds=tuple(args.folds) if args.folds else None,
+        seeds=tuple(args.seeds) if args.seeds else None,
+        workers=args.workers,
+        device=args.device,
+        train=not args.draw_only,
+        command=args.command_line,
+    )
+    return 0
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+    from ecstfl.cli.predict import add_predict_parser
+
+    add_predict_parser(commands)
+
+
+def _add_data_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        default="embedded",
+        metavar="NAME|PATH",
+        help="embedded, embedded-longtail, dfew, ravdess, crema-d, a folder with "
+        "one sub-folder per expression, or a CSV (default: embedded)",
+    )
+    parser.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies")
+    parser.add_argument(
+        "--layout",
+        metavar="KIND",
+        help="dfew: which clips to read, clip_224x224_16f, clip_224x224 or original (default: "
+        "the first of them that is there)",
+    )
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="go on without clips that are missing or broken; the results then say so",
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--profile",
+        default="quick",
+        metavar="NAME",
+        help="smoke, quick, full or paper (default: quick)",
+    )
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="c3d, r3d18, resnet3d18, r2plus1d18, "
+        "p3d, i3d, vgg11-lstm or resnet18-lstm; default: the profile's",
+    )
+    parser.add_argument("--epochs", type=int, help="default: the profile's")
+    parser.add_argument("--batch", type=int, help="clips a step; default: the profile's")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="bf16: bfloat16 autocast, fast on GPUs and on CPUs with AVX512-BF16 or AMX, slow on "
+        "others; default: the profile's",
+    )
+    parser.add_argument(
+        "--compile",
+        choices=("off", "on", "graphs"),
+        help="on: the network through torch.compile; graphs: as CUDA graphs too (GPU only); "
+        "other digits, so other runs; default: the profile's, which is off",
+    )
+    parser.add_argument(
+        "--weight", type=float, metavar="LAMBDA", help="weight of EC-STFL; default: the profile's"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, metavar="DIR", help="default: results/<profile>")
+    parser.add_argument(
+        "--figures",
+        type=Path,
+        metavar="DIR",
+        default=Path("figures"),
+        help="default: figures; a folder per profile is made in it",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        default=Path("cache"),
+        help="preprocessed clips (default: cache)",
+    )
+
+
+def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
+    """Apply --epochs, --batch, --precision, --compile and --weight to a profile."""
+    optim = profile.optim
+    if args.epochs is not None:
+        optim = replace(optim, epochs=args.epochs)
+    if args.batch is not None:
+        optim = replace(optim, batch=args.batch)
+    if args.precision is not None:
+        optim = replace(optim, precision=args.precision)
+    if args.compile is not None:
+        optim = replace(optim, compile=args.compile)
+    methods = profile.methods
+    if args.weight is not None:
+        methods = tuple(  # two rows of one form become one
+            dict.fromkeys(
+                replace(m, weight=args.weight) if m.method == "ec-stfl" else m for m in methods
+            )
+        )
+    backbone = profile.backbone
+    if args.backbone is not None:  # each network has a tap of its own
+        backbone = replace(backbone, name=args.backbone, tap="relu7")
+    return replace(profile, optim=optim, methods=methods, backbone=backbone)
+
+
+def _open(args: argparse.Namespace) -> ClipSet:
+    from ecstfl.datasets.opening import open_data
+
+    clipset = open_data(args.data, args.root, allow_missing=args.allow_missing, layout=args.layout)
+    for note in clipset.notes:
+        print(f"Note: {note}")
+    return clipset
+
+
+def _places(args: argparse.Namespace, suffix: str = "") -> Places:
+    from ecstfl.runs.places import Places
+
+    tag = _tag(args) + suffix
+    return Places(args.results or Path("results") / tag, args.figures / tag, args.cache)
+
+
+def _tag(args: argparse.Namespace) -> str:
+    """Folder name below results/ and figures/: the profile, and the data when not embedded."""
+    if args.data == "embedded":
+        return args.profile
+    kind = f"-{args.layout}" if args.layout else ""
+    return f"{Path(args.data).stem}{kind}-{args.profile}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,338 @@
+"""The command ``ecstfl predict``: videos in, expressions over time out."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecstfl.errors import UserError
+from ecstfl.labels import CLASSES
+from ecstfl.video.reading import find_sources
+
+if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
+    from ecstfl.predict.recognizer import Options, Prediction
+
+CSV_HEADER = (
+    "video",
+    "person",
+    "start",
+    "end",
+    "outcome",
+    "expression",
+    *CLASSES,
+    "coverage",
+    "faces",
+    "frames",
+    "why",
+)
+
+MAX_ROWS = 60
+"""Rows of the printed table a person; files hold everything."""
+
+
+def add_predict_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add ``predict``; it sets ``run``, a function (args) -> exit code."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="recognise the expression in videos",
+        description="Find the face, follow it, and say which expression it shows over time. "
+        "Recognises displayed expressions, not feelings; not for decisions about people. "
+        "Exit code 0: all recognised, 1: some could not be (named), 2: none.",
+    )
+    add = parser.add_argument
+    add("videos", nargs="+", type=Path, metavar="VIDEO", help="videos, or folders of them")
+    add(
+        "--checkpoint",
+        "--model",
+        dest="checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="model to use (default: the one that comes with ecstfl, else the newest EC-STFL run "
+        "in --results)",
+    )
+    add(
+        "--annotate",
+        type=Path,
+        metavar="OUT",
+        help="write the video with box, aligned face, probabilities and timeline: OUT.mp4, or a "
+        "folder for several videos",
+    )
+    add("--json", type=Path, metavar="OUT", help="write everything as JSON")
+    add("--csv", type=Path, metavar="OUT", help="write one row a window as CSV")
+    add("--all-faces", action="store_true", help="follow every face (default: the main person's)")
+    add("--window", type=float, metavar="SECONDS", help="length of a window in a long video")
+    add("--step", type=float, metavar="SECONDS", help="from one window to the next")
+    add(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="below this probability the outcome is 'uncertain' (default: 0.5)",
+    )
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="for the network")
+    add("--workers", type=int, metavar="N", help="videos side by side (default: one a core)")
+    add("--results", type=Path, default=Path("results"), help="default: results")
+    add("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run_predict)
+    return parser
+
+
+def run_predict(args: argparse.Namespace) -> int:
+    """Run ``ecstfl predict``."""
+    from ecstfl.predict.recognizer import (
+        THRESHOLD,
+        Options,
+        default_model,
+        load_checkpoint,
+        statement,
+    )
+
+    if args.workers is not None and args.workers < 1:
+        raise UserError(f"--workers must be at least 1, got {args.workers}")
+    options = Options(
+        window=args.window,
+        step=args.step,
+        all_faces=args.all_faces,
+        threshold=THRESHOLD if args.threshold is None else args.threshold,
+        device=_device(args.device),
+    )
+    videos, failed = _videos(args.videos)
+    annotate = _annotated_names(videos, args.annotate, args.videos)
+    for out in (args.json, args.csv):
+        if out is not None and any(_same(out, video) for video in videos):
+            raise UserError(f"{out} is one of the videos: choose another name for the output")
+    model = args.checkpoint or default_model(args.results)
+    config, _, notes = load_checkpoint(model)  # a bad model is told before any work
+    print(statement(config, notes))
+    for sentence in failed:
+        print(f"ecstfl: {sentence}", file=sys.stderr)
+
+    predictions: list[Prediction] = []
+    for prediction in _predictions(videos, model, options, annotate, args.workers, args.quiet):
+        if isinstance(prediction, str):
+            failed.append(prediction)
+            print(f"ecstfl: {prediction}", file=sys.stderr)
+            continue
+        predictions.append(prediction)
+        print()
+        print(table(prediction), flush=True)
+        if prediction.source in annotate:
+            print(f"  annotated: {annotate[prediction.source]}")
+    _write(args, model, predictions, failed, statement(config, notes))
+    if not predictions:
+        return 2
+    return 1 if failed else 0
+
+
+def _predictions(
+    videos: list[Path],
+    model: Path,
+    options: Options,
+    annotate: dict[Path, Path],
+    n_workers: int | None,
+    quiet: bool,
+) -> Iterator[Prediction | str]:
+    """Yield the prediction, or what is wrong, of each video in its order."""
+    from tqdm import tqdm
+
+    from ecstfl.predict.recognizer import Recognizer, recognize_and_annotate, recognize_many
+
+    n_workers = min(len(videos), n_workers or _cores())
+    if options.device == "cuda" or n_workers <= 1:
+        import cv2
+
+        cv2.setNumThreads(1)  # its threads cost more than they give on pictures of this size
+        recognizer = Recognizer(model, options)
+        for video in videos:
+            with tqdm(desc=video.name[-24:], unit="frame", disable=quiet, leave=False) as bar:
+                try:
+                    yield recognize_and_annotate(
+                        recognizer, video, annotate.get(video), lambda n, bar=bar: bar.update()
+                    )
+                except UserError as error:
+                    yield str(error)
+        return
+    done: dict[int, Prediction | str] = {}
+    following = 0
+    with tqdm(total=len(videos), desc="videos", disable=quiet, leave=False) as bar:
+        for index, result in recognize_many(
+            videos, model, options, processes=n_workers, annotate=annotate
+        ):
+            bar.update()
+            done[index] = result
+            while following in done:
+                yield done.pop(following)
+                following += 1
+
+
+def table(prediction: Prediction) -> str:
+    """Return what was recognised as text: one line for the video, one for each stretch of it."""
+    from ecstfl.predict.annotate import clock
+
+    lines = [
+        f"{prediction.source}  ({clock(prediction.duration)}, {prediction.frames} frames, "
+        f"{prediction.fps:.4g} frames/s)"
+    ]
+    lines += [f"  note: {sentence}" for sentence in prediction.problems]
+    for person in prediction.people:
+        total = person.total
+        who = f"person {person.number + 1}: " if len(prediction.people) > 1 else ""
+        seconds = [(p, name) for name, p in zip(CLASSES, total.probabilities, strict=True)]
+        second = sorted(seconds, reverse=True)[1]
+        lines.append(
+            f"  {who}{total.outcome}"
+            + (f" ({total.why}; most like {total.expression})" if total.why else "")
+            + f", p {max(total.probabilities):.2f}, next {second[1]} {second[0]:.2f}, "
+            f"face in {100 * total.coverage:.0f} % of the frames"
+        )
+        rows = stretches(person.segments(prediction.duration))
+        if len(rows) < 2:
+            continue
+        lines.append(f"    {'time':<17} {'expression':<10} {'p':>5} {'faces':>6}")
+        for start, end, outcome, p, coverage in rows[:MAX_ROWS]:
+            when = f"{clock(start)} - {clock(end)}"
+            shown = f"{p:5.2f} {100 * coverage:5.0f}%" if outcome != "no face" else ""
+            lines.append(f"    {when:<17} {outcome:<10} {shown}".rstrip())
+        if len(rows) > MAX_ROWS:
+            lines.append(f"    ... {len(rows) - MAX_ROWS} more: use --csv or --json")
+    return "\n".join(lines)
+
+
+def stretches(segments: Any) -> list[tuple[float, float, str, float, float]]:
+    """Join neighbouring segments of one outcome.
+
+    Returns:
+        Rows (start, end, outcome, mean probability of the most probable class, coverage); the
+        outcome is ``no face`` where nothing was seen.
+    """
+    rows: list[list[Any]] = []
+    for start, end, window in segments:
+        outcome = "no face" if window is None else window.outcome
+        p = 0.0 if window is None else max(window.probabilities) * (end - start)
+        faces = 0.0 if window is None else window.coverage * (end - start)
+        if rows and rows[-1][2] == outcome:
+            rows[-1][1] = end
+            rows[-1][3] += p
+            rows[-1][4] += faces
+        else:
+            rows.append([start, end, outcome, p, faces])
+    return [(s, e, o, p / max(e - s, 1e-9), c / max(e - s, 1e-9)) for s, e, o, p, c in rows]
+
+
+def csv_rows(prediction: Prediction) -> Iterator[list[Any]]:
+    """Yield one row a window of every person, in the order of :data:`CSV_HEADER`."""
+    for person in prediction.people:
+        for window in person.windows:
+            yield [
+                str(prediction.source),
+                person.number + 1,
+                f"{window.start:.3f}",
+                f"{window.end:.3f}",
+                window.outcome,
+                window.expression,
+                *(f"{p:.6f}" for p in window.probabilities),
+                f"{window.coverage:.4f}",
+                window.faces,
+                window.frames,
+                window.why,
+            ]
+
+
+def _write(
+    args: argparse.Namespace,
+    model: Path,
+    predictions: list[Prediction],
+    failed: list[str],
+    statement: str,
+) -> None:
+    from ecstfl.files import atomic_write, write_json
+
+    if args.json is not None:
+        write_json(
+            args.json,
+            {
+                "model": str(model),
+                "statement": statement,
+                "predictions": [p.as_dict() for p in predictions],
+                "failed": failed,
+            },
+        )
+    if args.csv is not None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_HEADER)
+        for prediction in predictions:
+            writer.writerows(csv_rows(prediction))
+        with atomic_write(args.csv) as file:
+            file.write(text.getvalue().encode(errors="surrogateescape"))
+
+
+def _videos(inputs: list[Path]) -> tuple[list[Path], list[str]]:
+    """Return (videos in order, each once; sentences about inputs that hold none)."""
+    videos: list[Path] = []
+    failed: list[str] = []
+    for path in inputs:
+        if not path.is_dir():
+            videos.append(path)  # a missing file is told when it is read
+            continue
+        try:
+            sources, _ = find_sources(path)
+        except UserError as error:
+            failed.append(str(error))
+            continue
+        if not sources:
+            failed.append(f"no video and no frame folder in {path}")
+        videos += sources
+    return list(dict.fromkeys(videos)), failed
+
+
+def _annotated_names(videos: list[Path], out: Path | None, inputs: list[Path]) -> dict[Path, Path]:
+    """Video -> annotated video: ``out`` itself for one video, files in the folder for more."""
+    if out is None:
+        return {}
+    if len(videos) == 1 and len(inputs) == 1 and not inputs[0].is_dir() and not out.is_dir():
+        names = {videos[0]: out if out.suffix else out.with_suffix(".mp4")}
+    else:
+        if out.suffix.lower() == ".mp4" and not out.is_dir():
+            raise UserError(
+                f"--annotate {out}: several videos need a folder, not one file to share"
+            )
+        names, taken = {}, set()
+        for video in videos:
+            name, n = f"{video.stem}.mp4", 1
+            while name in taken:
+                n += 1
+                name = f"{video.stem}-{n}.mp4"
+            taken.add(name)
+            names[video] = out / name
+    for video in videos:
+        for target in names.values():
+            if _same(target, video):
+                raise UserError(f"--annotate would overwrite the video {video}: name another place")
+    return names
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _device(name: str) -> str:
+    if name == "cpu":
+        return "cpu"
+    from ecstfl.experiments.reproduce import choose_device
+
+    return choose_device(name)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

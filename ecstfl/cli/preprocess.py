@@ -1,0 +1,200 @@
+"""``ecstfl preprocess``: from what the user points at to a folder of clips with a report."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ecstfl.clips import temporal
+from ecstfl.clips.array import write_clip_array
+from ecstfl.clips.cache import write_atomic
+from ecstfl.clips.contact_sheet import contact_sheet, histogram_lines, save_png
+from ecstfl.clips.preprocess import Prepared, PreprocessConfig, preprocess
+from ecstfl.datasets.inputs import clipset_from_inputs
+from ecstfl.faces import align, faces
+from ecstfl.labels import CLASSES
+
+
+def add_preprocess_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ecstfl preprocess``; every default is :class:`PreprocessConfig`'s."""
+    base = PreprocessConfig()
+    add = parser.add_argument
+    add("inputs", nargs="+", type=Path, metavar="INPUT", help="videos, folders, or a CSV manifest")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for clips and report")
+    add(
+        "--frames",
+        type=int,
+        default=base.frames,
+        metavar="T",
+        help="frames of a clip (%(default)s)",
+    )
+    add("--size", type=int, default=base.size, metavar="S", help="side in pixels (%(default)s)")
+    add(
+        "--margin",
+        type=float,
+        default=base.margin,
+        help="crop larger (> 0) or tighter (< 0) than the reference by this share (%(default)s)",
+    )
+    add(
+        "--shift",
+        type=float,
+        default=base.shift,
+        help="move the crop down the face by this share of its reference side (%(default)s)",
+    )
+    add("--alignment", choices=align.ALIGNMENTS, default=base.alignment, help="(%(default)s)")
+    add(
+        "--smoothing",
+        type=float,
+        default=base.smoothing,
+        metavar="FRAMES",
+        help="Gaussian over the landmarks in time (%(default)s; 0: none)",
+    )
+    add("--temporal", choices=temporal.METHODS, default=base.temporal, help="(%(default)s)")
+    add("--backend", choices=faces.BACKENDS, default=base.backend, help="(%(default)s)")
+    add("--landmarks", default="", metavar="DIR", help="landmark files, for backend landmarks")
+    add(
+        "--detector-side",
+        type=int,
+        default=base.detector_side,
+        metavar="PIXELS",
+        help="detector input; 640 finds smaller faces, four times slower (%(default)s)",
+    )
+    add(
+        "--min-coverage",
+        type=float,
+        default=base.min_coverage,
+        metavar="SHARE",
+        help="leave out clips with a face in fewer of their frames (%(default)s)",
+    )
+    add(
+        "--threshold",
+        type=float,
+        default=base.threshold,
+        metavar="SCORE",
+        help="least confidence of RetinaFace, 0 to 1 (%(default)s)",
+    )
+    add(
+        "--search-every-frame",
+        dest="follow",
+        action="store_false",
+        help="search every frame whole instead of about the last face first; half as fast",
+    )
+    add(
+        "--max-frames",
+        type=int,
+        default=base.max_frames,
+        metavar="N",
+        help="refuse longer videos (%(default)s)",
+    )
+    add("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    add("--quiet", action="store_true", help="no progress bar")
+
+
+def run_from_arguments(args: argparse.Namespace) -> int:
+    """Run ``ecstfl preprocess``; print the report; return the exit code.
+
+    Returns:
+        0 when every input became a clip, 1 when something was left out (named in the report).
+
+    Raises:
+        UserError: see :func:`run_preprocess`.
+    """
+    names = set(PreprocessConfig.__dataclass_fields__) & set(vars(args))
+    config = PreprocessConfig(**{name: getattr(args, name) for name in names})
+    report = run_preprocess(args.inputs, args.out, config, args.workers, not args.quiet)
+    print(render_report(report))
+    print(f"written: {args.out}")
+    return int(report["exit_code"])
+
+
+def run_preprocess(
+    inputs: Sequence[Path | str],
+    out: Path,
+    config: PreprocessConfig,
+    n_workers: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Prepare what the user points at and write the result to a folder.
+
+    Written to ``out``: ``clips.npy`` (n, T, S, S, 3) with ``index.json`` (the package's clip
+    array), ``manifest.csv`` (row, id, path, label, group, fold, coverage), ``report.json``,
+    ``report.txt``, ``contact_sheet.png``, and ``cache/``, from which an interrupted run goes on.
+
+    Args:
+        inputs: see :func:`ecstfl.datasets.inputs.clipset_from_inputs`.
+        out: folder; created when missing.
+        config: how.
+        n_workers: processes; by default one a core.
+        progress: show a progress bar.
+
+    Returns:
+        The report, with ``skipped`` (inputs that are not clips) and ``exit_code`` (0: all kept,
+        1: something left out).
+
+    Raises:
+        UserError: no input, unusable options, the backend is missing, ``out`` not writable.
+    """
+    out = Path(out)
+    clipset, skipped = clipset_from_inputs(inputs)
+    prepared = preprocess(clipset, config, out / "cache", n_workers, progress)
+    report = prepared.report
+    report["skipped"] = [{"path": str(path), "reason": why} for path, why in skipped]
+    report["exit_code"] = int(bool(report["dropped"] or skipped))
+    _write_array(out, prepared)
+    save_png(out / "contact_sheet.png", contact_sheet(prepared))
+    write_atomic(out / "report.txt", (render_report(report) + "\n").encode())
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    write_atomic(out / "report.json", text.encode(errors="backslashreplace"))
+    return report
+
+
+def _write_array(out: Path, prepared: Prepared) -> None:
+    """clips.npy, index.json and manifest.csv."""
+    shape = prepared.clips.shape[1:]
+    key = prepared.report["cache_key"]
+    write_clip_array(out, prepared.clipset, prepared.clips, shape, key)
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["row", "id", "path", "label", "group", "fold", "coverage"])
+    for row, clip in enumerate(prepared.clipset):
+        label = "" if clip.label is None else CLASSES[clip.label]
+        coverage = f"{prepared.coverage[row]:.4f}"
+        fold = "" if clip.fold is None else clip.fold
+        writer.writerow([row, clip.id, clip.source, label, clip.group, fold, coverage])
+    write_atomic(out / "manifest.csv", table.getvalue().encode(errors="surrogateescape"))
+
+
+def render_report(report: dict[str, Any]) -> str:
+    """Return the report as text for people."""
+    config = report["config"]
+    synthetic = " (synthetic)" if report["synthetic"] else ""
+    finder = ", ".join(report["backends"]) or config["backend"]
+    lines = [
+        f"{report['name']}{synthetic}: {report['n_kept']} of {report['n_clips']} clips kept, "
+        f"{config['frames']} x {config['size']} x {config['size']}",
+        f"faces: {finder}; alignment {config['alignment']}; length by {config['temporal']}",
+        f"frames: {report['frames_kept']} with a face of {report['frames_read']} read; "
+        f"{report['clips_per_second']} clips/s, {report['from_cache']} from cache",
+    ]
+    if report["coverage"]["mean"] is not None:
+        lines += [
+            "",
+            f"share of frames with a face (mean {report['coverage']['mean']:.1%}), clips:",
+        ]
+        lines += histogram_lines(report["coverage"]["edges"], report["coverage"]["counts"])
+    for title, items, name in (
+        ("left out", report["dropped"], "id"),
+        ("not clips", report.get("skipped", []), "path"),
+    ):
+        if items:
+            lines += ["", f"{title} ({len(items)}):"]
+            lines += [f"  {item[name]}: {item['reason']}" for item in items]
+    if report["warnings"]:
+        lines += ["", f"remarks ({len(report['warnings'])}):"]
+        lines += [f"  {w['id']}: {'; '.join(w['problems'])}" for w in report["warnings"]]
+    return "\n".join(lines)

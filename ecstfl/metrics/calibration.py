@@ -1,0 +1,266 @@
+"""Whether a probability of 0.8 is right eight times in ten, and how to make it so.
+
+Temperature scaling (Guo, Pleiss, Sun and Weinberger, ICML 2017): divide the logits by one number
+T fitted on clips that the network was not trained on. The order of the classes does not change,
+so neither does any accuracy. T is fitted on a *validation* fold; the test fold only measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from ecstfl.errors import UserError
+from ecstfl.runs.config import RunConfig, from_dict
+from ecstfl.runs.run_folder import read_features, read_run
+
+LOWEST, HIGHEST = 0.05, 20.0
+"""Temperatures are looked for between these."""
+
+
+def negative_log_likelihood(
+    logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0
+) -> float:
+    """Mean of -log p(true class) in nats, >= 0.
+
+    Args:
+        logits: (n, c) real.
+        labels: (n,) in 0..c-1.
+        temperature: > 0.
+
+    Raises:
+        ValueError: shapes do not fit, no clip, or a temperature that is not positive.
+    """
+    logits, labels = _checked(logits, labels)
+    if not temperature > 0:
+        raise ValueError(f"temperature: expected > 0, got {temperature}")
+    logs = log_softmax(logits / temperature, axis=1)
+    return float(-logs[np.arange(len(labels)), labels].mean())
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature with the least negative log-likelihood, within 0.05..20.
+
+    The likelihood is concave in 1/T, so that the one minimum is found by a bounded search. A
+    network that is never wrong on these clips gives the lower bound: it wants no doubt at all.
+
+    Args:
+        logits: (n, c) of clips that the network was not trained on.
+        labels: (n,) in 0..c-1.
+
+    Raises:
+        ValueError: as :func:`negative_log_likelihood`.
+    """
+    logits, labels = _checked(logits, labels)
+    found = minimize_scalar(
+        lambda log_t: negative_log_likelihood(logits, labels, float(np.exp(log_t))),
+        bounds=(np.log(LOWEST), np.log(HIGHEST)),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    return float(np.exp(found.x))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often predictions of a confidence were right.
+
+    Attributes:
+        edges: (b + 1,) of the bins of confidence, 0..1.
+        counts: (b,) clips.
+        confidence: (b,) mean confidence of a bin's clips; its middle where it has none.
+        accuracy: (b,) share of a bin's clips that are right; 0 where it has none.
+        ece: expected calibration error, 0..1: |confidence - accuracy| averaged over clips.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    ece: float
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 10) -> Reliability:
+    """Compare confidence (the largest probability) with accuracy in equal bins.
+
+    Args:
+        probabilities: (n, c), rows sum to 1.
+        labels: (n,) in 0..c-1.
+        bins: their number; with few clips, fewer bins make a steadier number.
+
+    Raises:
+        ValueError: shapes do not fit, no clip, values outside 0..1, or no bin.
+    """
+    probabilities, labels = _checked(probabilities, labels)
+    if bins < 1:
+        raise ValueError(f"bins: expected at least 1, got {bins}")
+    if probabilities.min() < -1e-6 or probabilities.max() > 1 + 1e-6:
+        raise ValueError("probabilities: expected values in 0..1, got logits?")
+    confidence = probabilities.max(1)
+    right = probabilities.argmax(1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # (low, high]
+    counts = np.bincount(which, minlength=bins)
+    middle = (edges[:-1] + edges[1:]) / 2
+    some = np.maximum(counts, 1)
+    mean = np.bincount(which, confidence, bins) / some
+    accuracy = np.bincount(which, right, bins) / some
+    ece = float((counts * np.abs(mean - accuracy)).sum() / len(labels))
+    mean = np.where(counts > 0, mean, middle)
+    return Reliability(
+        tuple(edges.tolist()),
+        tuple(counts.tolist()),
+        tuple(mean.tolist()),
+        tuple(accuracy.tolist()),
+        ece,
+    )
+
+
+def reliability_figure(before: Reliability, after: Reliability, note: str) -> Figure:
+    """Draw accuracy against confidence, before and after temperature scaling.
+
+    Args:
+        before, after: of the same clips.
+        note: printed below the title (data, fold, number of clips).
+    """
+    figure = Figure(figsize=(9, 5.9), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, result, name in zip(
+        axes, (before, after), ("as trained", "with temperature"), strict=True
+    ):
+        axis.plot([0, 1], [0, 1], color="0.6", lw=1, zorder=1)
+        shown = [i for i, count in enumerate(result.counts) if count]
+        width = result.edges[1] - result.edges[0]
+        axis.bar(
+            [result.edges[i] for i in shown],
+            [result.accuracy[i] for i in shown],
+            width,
+            align="edge",
+            color="#56B4E9",
+            edgecolor="white",
+            zorder=2,
+        )
+        for i in shown:
+            axis.plot(result.confidence[i], result.accuracy[i], "o", color="#0072B2", zorder=4)
+            axis.annotate(
+                str(result.counts[i]),
+                (result.edges[i] + width / 2, 0.02),
+                ha="center",
+                fontsize=8,
+                zorder=5,
+            )
+        axis.set(title=f"{name}: ECE {100 * result.ece:.1f} %", xlim=(0, 1), ylim=(0, 1))
+        axis.set_xlabel("confidence (numbers: clips)")
+        axis.set_aspect("equal")
+    axes[0].set_ylabel("share that is right")
+    figure.suptitle(f"Is a confidence of 0.8 right eight times in ten?\n{note}", fontsize=11)
+    return figure
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A temperature and what it does.
+
+    Attributes:
+        temperature: fitted on validation clips.
+        fitted_on: their number.
+        validation_runs: names of the runs they come from.
+        nll_before, nll_after: of the test fold, nats.
+        before, after: reliability on the test fold.
+    """
+
+    temperature: float
+    fitted_on: int
+    validation_runs: tuple[str, ...]
+    nll_before: float
+    nll_after: float
+    before: Reliability
+    after: Reliability
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def calibrate(test_run: Path, validation_runs: Sequence[Path], bins: int = 10) -> Calibration:
+    """Fit a temperature on validation runs and measure it on the test fold.
+
+    The validation runs hold out another fold than the tested one and are otherwise set up as the
+    tested run (seeds may differ), so that their logits are as over-confident as its own.
+
+    Args:
+        test_run: directory of a finished run with ``evaluate="test"``.
+        validation_runs: directories of finished runs with ``evaluate="validation"``; their clips
+            are pooled.
+
+    Raises:
+        UserError: a run is missing, of the wrong kind, or set up differently.
+    """
+    config, _ = _run(test_run)
+    if config.evaluate != "test":
+        raise UserError(f"{test_run} is a validation run: name the run that scored the test fold")
+    if not validation_runs:
+        raise UserError(
+            "calibration needs a validation run: ecstfl train --validate with the same settings"
+        )
+    logits, labels, names = [], [], []
+    for directory in validation_runs:
+        other, other_run = _run(directory)
+        if other.evaluate != "validation":
+            raise UserError(
+                f"{directory} scored the test fold, on which nothing may be fitted: use a run of "
+                "ecstfl train --validate"
+            )
+        differs = _first_difference(config, other)
+        if differs:
+            raise UserError(f"{directory} has another {differs} than {test_run}")
+        features = read_features(Path(directory))
+        logits.append(features["logits"].astype(np.float64))
+        labels.append(features["labels"].astype(int))
+        names.append(str(other_run["name"]))
+    temperature = fit_temperature(np.concatenate(logits), np.concatenate(labels))
+    test = read_features(Path(test_run))
+    test_logits, test_labels = test["logits"].astype(np.float64), test["labels"].astype(int)
+    return Calibration(
+        temperature,
+        int(sum(map(len, labels))),
+        tuple(names),
+        negative_log_likelihood(test_logits, test_labels),
+        negative_log_likelihood(test_logits, test_labels, temperature),
+        reliability(softmax(test_logits, axis=1), test_labels, bins),
+        reliability(softmax(test_logits / temperature, axis=1), test_labels, bins),
+    )
+
+
+def _run(directory: Path) -> tuple[RunConfig, dict[str, Any]]:
+    run = read_run(Path(directory))
+    if run is None:
+        raise UserError(f"no finished run in {directory}: it must hold run.json")
+    return from_dict(RunConfig, run["config"]), run
+
+
+def _first_difference(test: RunConfig, validation: RunConfig) -> str:
+    """Name of the first setting, other than the seed, in which two runs differ; empty for none."""
+    ours, theirs = asdict(test), asdict(validation)
+    for name, value in ours.items():
+        if name not in ("evaluate", "seed") and theirs.get(name) != value:
+            return name
+    return ""
+
+
+def _checked(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values, labels = np.asarray(values, np.float64), np.asarray(labels)
+    if values.ndim != 2 or labels.shape != values.shape[:1] or not len(labels):
+        raise ValueError(
+            f"expected (n, c) values and (n,) labels, n > 0, got {values.shape} and {labels.shape}"
+        )
+    if labels.min() < 0 or labels.max() >= values.shape[1]:
+        raise ValueError(f"labels: expected 0..{values.shape[1] - 1}, got {labels.max()}")
+    return values, labels.astype(np.int64)

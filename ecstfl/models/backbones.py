@@ -1,0 +1,138 @@
+"""The networks to which EC-STFL can be attached (claim 3-1), by name.
+
+=============  ==============================================  =============  ==============
+name           network                                         file           tap (claim 3-2)
+=============  ==============================================  =============  ==============
+c3d            C3D (Tran 2015), the patent's                   c3d.py         relu7
+r3d18          R3D-18 (Tran 2018)                              resnet3d.py    avgpool
+resnet3d18     3D ResNet-18 (Hara 2018)                        resnet3d.py    avgpool
+r2plus1d18     R(2+1)D-18 (Tran 2018)                          resnet3d.py    avgpool
+p3d            P3D-63 (Qiu 2017)                               p3d.py         avgpool
+i3d            I3D on RGB (Carreira, Zisserman 2017)           i3d.py         avg_pool
+vgg11-lstm     VGG11 a frame, LSTM                             cnn_lstm.py    last
+resnet18-lstm  ResNet18 a frame, LSTM                          cnn_lstm.py    last
+=============  ==============================================  =============  ==============
+
+The paper's seven are all of these but R(2+1)D-18. The tap is the last layer before the
+classifier, dropout left out. C3D can also be tapped at fc6, relu6 and fc7; the others have one
+fully connected layer only, the classifier.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from ecstfl.errors import UserError
+from ecstfl.labels import N_CLASSES
+from ecstfl.models.tap import Tap
+
+if TYPE_CHECKING:
+    from ecstfl.runs.config import BackboneConfig
+
+TAPS = {
+    "c3d": "relu7",
+    "r3d18": "avgpool",
+    "resnet3d18": "avgpool",
+    "r2plus1d18": "avgpool",
+    "p3d": "avgpool",
+    "i3d": "avg_pool",
+    "vgg11-lstm": "last",
+    "resnet18-lstm": "last",
+}
+"""Where EC-STFL is tapped unless a configuration says otherwise."""
+
+BACKBONES = tuple(TAPS)
+
+TITLES = {
+    "c3d": "C3D",
+    "r3d18": "R3D-18",
+    "resnet3d18": "3D ResNet-18",
+    "r2plus1d18": "R(2+1)D-18",
+    "p3d": "P3D-63",
+    "i3d": "I3D-RGB",
+    "vgg11-lstm": "VGG11+LSTM",
+    "resnet18-lstm": "ResNet18+LSTM",
+}
+"""Names for tables and figures."""
+
+WITHOUT_BATCH_NORM = ("c3d", "vgg11-lstm")
+"""Networks that can be built without BatchNorm; the others are defined with it."""
+
+
+def build_backbone(config: BackboneConfig, frames: int, size: int) -> nn.Module:
+    """Build an untrained network for clips (n, 3, frames, size, size), 7 logits.
+
+    Args:
+        config: name, width, fc (units of C3D's fully connected layers or of the LSTM; the
+            others have none), dropout before the classifier, batch_norm, tap.
+        frames: T of the clips.
+        size: height and width of the clips in pixels.
+
+    Raises:
+        UserError: unknown name, or the network has no layer of the tap's name.
+        ValueError: a width or a dropout is out of range.
+    """
+    model = _build(config, frames, size)
+    layers = [name for name, _ in model.named_modules() if name]
+    if config.tap not in layers:
+        raise UserError(
+            f"{config.name} has no layer {config.tap!r} to tap: use {TAPS[config.name]} "
+            f"or another of its layers ({', '.join(n for n in layers if '.' not in n)})"
+        )
+    return model
+
+
+def _build(config: BackboneConfig, frames: int, size: int) -> nn.Module:
+    # Imported where they are built: config.py needs the names above and nothing else.
+    from ecstfl.models import c3d, cnn_lstm, i3d, p3d, resnet3d
+
+    width, dropout = config.width, config.dropout
+    match config.name:
+        case "c3d":
+            return c3d.C3D(
+                N_CLASSES,
+                width=width,
+                fc=config.fc,
+                frames=frames,
+                size=size,
+                dropout=dropout,
+                batch_norm=config.batch_norm,
+            )
+        case "r3d18":
+            return resnet3d.R3D18(N_CLASSES, width=width, dropout=dropout)
+        case "resnet3d18":
+            return resnet3d.ResNet3D18(N_CLASSES, width=width, dropout=dropout)
+        case "r2plus1d18":
+            return resnet3d.R2Plus1D18(N_CLASSES, width=width, dropout=dropout)
+        case "p3d":
+            return p3d.P3D(N_CLASSES, width=width, dropout=dropout)
+        case "i3d":
+            return i3d.I3D(N_CLASSES, width=width, dropout=dropout)
+        case "vgg11-lstm" | "resnet18-lstm":
+            return cnn_lstm.CnnLstm(
+                config.name.removesuffix("-lstm"),
+                N_CLASSES,
+                width=width,
+                hidden=config.fc,
+                dropout=dropout,
+                batch_norm=config.batch_norm,
+            )
+    raise UserError(f"unknown backbone {config.name!r}: use one of {', '.join(BACKBONES)}")
+
+
+def embedding_size(model: nn.Module, tap: str, frames: int, size: int) -> int:
+    """Return d of the tapped embedding for clips (n, 3, frames, size, size).
+
+    Runs one black clip in evaluation mode: no running statistic and no random number is touched.
+    """
+    device = next(model.parameters()).device
+    training = model.training
+    try:
+        with torch.inference_mode(), Tap(model.eval(), tap) as tapped:
+            _, embedding = tapped(torch.zeros(1, 3, frames, size, size, device=device))
+    finally:
+        model.train(training)
+    return embedding.shape[1]

@@ -1,0 +1,259 @@
+"""What a run is: frozen configurations, their canonical JSON, and the hash that names a run.
+
+Everything that can change a result is in :class:`RunConfig`; nothing else is. Two runs with the
+same hash are the same experiment, so a finished one is reused and a killed one is resumed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_type_hints
+
+from ecstfl.clips.augment import AugmentConfig
+from ecstfl.clips.preprocess import PreprocessConfig
+from ecstfl.datasets.clipset import ClipSet
+from ecstfl.errors import UserError
+from ecstfl.models.backbones import BACKBONES, TAPS, WITHOUT_BATCH_NORM
+
+METHODS = ("softmax", "ec-stfl", "center", "contrastive-center", "supcon", "triplet")
+FORMS = ("patent", "paper", "released")
+EVALUATIONS = ("test", "validation")
+PRECISIONS = ("fp32", "bf16")
+COMPILES = ("off", "on", "graphs")
+
+# Settings that came after the first landed runs, with the value that all earlier runs had. At that
+# value they are left out of the hash, so that a run keeps its name when the kit learns something.
+ADDED_LATER = {
+    ("loss", "warmup"): 0.0,
+    ("optim", "precision"): "fp32",
+    ("optim", "ema"): 0.0,
+    ("optim", "accumulate"): 1,
+    ("optim", "rise"): 0.3,
+    ("optim", "compile"): "off",
+    ("train_groups",): 0,
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """The network (claim 3-1) and where the loss is tapped (claim 3-2).
+
+    Attributes:
+        name: one of :data:`~ecstfl.models.backbones.BACKBONES`.
+        width: channels of the first convolution (64 in the paper).
+        fc: units of C3D's fully connected layers (4096 in the paper) or of the LSTM; other
+            networks have neither.
+        dropout: probability, in [0, 1).
+        batch_norm: BatchNorm after each convolution, as the authors' baseline has it; only
+            C3D and VGG11 can do without.
+        tap: name of the layer whose output the EC-STFL loss sees; ``relu7`` is fc7 after its
+            ReLU, ``fc7`` before it (the patent does not say which). A network that is not C3D
+            has no ``relu7`` and takes its own default, see :mod:`ecstfl.models.backbones`.
+    """
+
+    name: str = "c3d"
+    width: int = 16
+    fc: int = 256
+    dropout: float = 0.2
+    batch_norm: bool = True
+    tap: str = "relu7"
+
+    def __post_init__(self) -> None:
+        _one_of("backbone", self.name, BACKBONES)
+        if not self.batch_norm and self.name not in WITHOUT_BATCH_NORM:
+            raise UserError(f"{self.name} is defined with BatchNorm: leave batch_norm on")
+        if self.name != "c3d" and self.tap == TAPS["c3d"]:
+            # settled here, before anything is hashed: one experiment has one name
+            object.__setattr__(self, "tap", TAPS[self.name])
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """L = CE + weight * EC-STFL (claim 4), or a cousin in its place.
+
+    Attributes:
+        method: ``softmax`` (cross-entropy alone), ``ec-stfl``, or one of
+            :data:`ecstfl.losses.baselines.COUSINS`.
+        form: which published definition of EC-STFL, see :mod:`ecstfl.losses.ec_stfl`; no other method
+            has forms.
+        weight: the patent's lambda, >= 0; forced to 0 for ``softmax``. Not comparable between
+            methods.
+        warmup: share of the training, 0..1, over which lambda rises in a line from 0.
+    """
+
+    method: str = "softmax"
+    form: str = "patent"
+    weight: float = 0.0
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        _one_of("method", self.method, METHODS)
+        _one_of("form", self.form, FORMS)
+        if not 0 <= self.weight < math.inf:
+            raise UserError(
+                f"the weight lambda must not be negative, and a number, got {self.weight}"
+            )
+        if self.method not in ("softmax", "ec-stfl") and self.form != "patent":
+            raise UserError(f"{self.method} has no forms, got form {self.form!r}")
+        if self.method == "softmax" and self.weight:
+            raise UserError(f"softmax-only training has weight 0, got {self.weight}")
+        if not 0 <= self.warmup <= 1:
+            raise UserError(f"warm-up is a share of the training, 0 to 1, got {self.warmup}")
+        if self.warmup and not self.weight:
+            raise UserError(f"a weight of 0 has nothing to warm up, got warmup {self.warmup}")
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW under a one-cycle learning rate, for a fixed number of epochs.
+
+    Attributes:
+        epochs: passes over the training clips; the last epoch is the result, always.
+        batch: clips a step.
+        lr: peak learning rate.
+        rise: share of the steps over which the rate rises to its peak, in (0, 1).
+        weight_decay: AdamW's, on weights of matrices and kernels only.
+        per_class: clips of each class in a batch (m-per-class sampling); 0 = plain shuffling.
+        precision: ``fp32``, or ``bf16``: forward and backward of the network under bfloat16
+            autocast (losses, weights, optimiser and scoring stay fp32). Twice as fast on a CPU
+            that has AVX512-BF16, more on a GPU; slower where it is emulated.
+        ema: decay of an exponential moving average of the weights, in [0, 1), which then is the
+            model that is scored and kept; 0 = the last weights themselves.
+        accumulate: parts that a batch is cut into, one after the other, when memory is short.
+            EC-STFL and BatchNorm see a part, not the batch: it is not the same training.
+        compile: ``off``; ``on``: forward and backward of the network through ``torch.compile``;
+            ``graphs``: that, replayed as CUDA graphs. The same training in other digits.
+    """
+
+    epochs: int = 60
+    batch: int = 24
+    lr: float = 2e-3
+    weight_decay: float = 1e-2
+    per_class: int = 0
+    precision: str = "fp32"
+    ema: float = 0.0
+    accumulate: int = 1
+    rise: float = 0.3
+    compile: str = "off"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2 or not 0 < self.lr < math.inf:
+            raise UserError(
+                "training needs epochs >= 1, batch >= 2 and lr > 0, "
+                f"got {self.epochs}, {self.batch}, {self.lr}"
+            )
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("compile", self.compile, COMPILES)
+        if not 0 < self.rise < 1:
+            raise UserError(f"the rate rises over a share of the steps in (0, 1), got {self.rise}")
+        if not 0 <= self.ema < 1:
+            raise UserError(f"the decay of the moving average must be in [0, 1), got {self.ema}")
+        if not 1 <= self.accumulate <= self.batch // 2:
+            raise UserError(
+                f"a batch of {self.batch} can be cut into 1 to {self.batch // 2} parts of at least "
+                f"two clips, got {self.accumulate}"
+            )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run, completely.
+
+    Attributes:
+        data: name of the data set, and ``data_hash`` of its clips, labels and folds.
+        data_hash: see :func:`hash_clipset`.
+        synthetic: the clips are rendered.
+        profile: where the settings came from; marks tables and figures.
+        fold: the fold held out for test.
+        evaluate: ``test``, or ``validation``: then the next fold is held out of the training
+            folds and scored in place of the test fold, which stays unseen. Every choice of a
+            setting is made this way.
+        seed: of initialisation, order, augmentation and dropout.
+        train_groups: train on this many groups (people) only, drawn with the seed; 0 = all.
+    """
+
+    data: str
+    data_hash: str
+    synthetic: bool
+    profile: str
+    fold: int
+    seed: int = 0
+    evaluate: str = "test"
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train_groups: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("evaluate", self.evaluate, EVALUATIONS)
+        if self.seed < 0:
+            raise UserError(f"a seed is a whole number from 0, got {self.seed}")
+        if self.train_groups < 0:
+            raise UserError(f"train_groups must not be negative, got {self.train_groups}")
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of the canonical JSON, without what was added later and is not used."""
+        values = dataclasses.asdict(self)
+        for path, before in ADDED_LATER.items():
+            *parents, name = path
+            holder = values
+            for parent in parents:
+                holder = holder[parent]
+            if holder[name] == before:
+                del holder[name]
+        return hashlib.sha256(canonical_json(values).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Directory name: readable first, unique by the first ten digits of the hash."""
+        where = f"fold{self.fold}" + ("-val" if self.evaluate == "validation" else "")
+        return f"{self.loss.method}-{where}-seed{self.seed}-{self.hash[:10]}"
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling for one value: sorted keys, no blanks, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def from_dict(cls: type[T], values: dict[str, Any]) -> T:
+    """Rebuild a frozen configuration from ``dataclasses.asdict`` output (read from JSON).
+
+    Raises:
+        UserError: a field is unknown, so the file is from another version.
+    """
+    hints = get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise UserError(
+            f"{cls.__name__} has no setting {unknown[0]!r}: the file is from another version"
+        )
+    built = {}
+    for name, value in values.items():
+        kind = hints[name]
+        if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+            value = from_dict(kind, value)  # type: ignore[arg-type]
+        elif isinstance(value, list):
+            value = tuple(value)
+        built[name] = value
+    return cls(**built)
+
+
+def hash_clipset(clipset: ClipSet) -> str:
+    """SHA-256 (hex) over every clip's id, label, group, fold and file hash, in order."""
+    rows = [[c.id, c.label, c.group, c.fold, c.sha256] for c in clipset]
+    return hashlib.sha256(canonical_json(rows).encode()).hexdigest()
+
+
+def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UserError(f"unknown {what} {value!r}: use one of {', '.join(known)}")

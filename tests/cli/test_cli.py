@@ -1,0 +1,211 @@
+"""The command line as its users meet it: help, doctor, one sentence for bad input."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ecstfl.cli import main as cli
+from ecstfl.datasets.embedded import open_embedded
+from ecstfl.experiments import reproduce as reproducing
+from ecstfl.labels import CLASSES
+
+COMMANDS = ("doctor", "data", "preprocess", "train", "reproduce", "sweep", "predict")
+
+
+def run(*arguments):
+    """Return (exit code, stdout, stderr) of the command in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ecstfl", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def refused(capsys, *arguments):
+    """Return the one sentence that the command answers bad input with."""
+    code = cli.main([str(a) for a in arguments])
+    error = capsys.readouterr().err
+    assert code == 2, error
+    assert "Traceback" not in error
+    (sentence,) = [x for x in error.splitlines() if x.startswith("ecstfl: ")]
+    assert error.strip().endswith(sentence)  # after it, nothing more
+    return sentence
+
+
+def test_help_lists_every_command_without_importing_torch():
+    code = (
+        "import sys; from ecstfl.cli import main as cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules, 'help must be instant'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for command in COMMANDS:
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--help"])
+    assert stopped.value.code == 0
+    assert len(capsys.readouterr().out) > 200
+
+
+def test_doctor_is_content(tmp_path):
+    code, out, err = run("doctor", "--results", tmp_path / "r", "--cache", tmp_path / "c")
+    assert code == 0, out + err
+    assert "[ OK ] face detector" in out
+    assert "[ OK ] embedded clips" in out
+    assert "FAIL" not in out
+
+
+def test_doctor_names_what_is_missing_and_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ECSTFL_DATA", str(tmp_path / "nowhere"))
+    (tmp_path / "file").write_text("")
+    arguments = ["doctor", "--results", str(tmp_path / "file" / "r"), "--cache", str(tmp_path)]
+    assert cli.main(arguments) == 1
+    out = capsys.readouterr().out
+    assert "[FAIL] embedded clips" in out
+    assert "[FAIL] results folder" in out
+    assert out.count("-> ") >= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--profile", "fast"], "unknown profile 'fast': use one of smoke, quick, full, paper"),
+        (["--folds", "9"], "no fold 9; its folds: 1, 2, 3, 4, 5"),
+        (["--data", "nosuch"], "unknown data 'nosuch'"),
+        (["--data", "dfew"], "--root"),
+        (["--weight", "-1"], "must not be negative, and a number, got -1"),
+        (["--epochs", "0"], "epochs >= 1"),
+        (["--workers", "0"], "--workers must be at least 1"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+    ],
+)
+def test_bad_options_of_reproduce(arguments, sentence, tmp_path, capsys):
+    places = ["--results", tmp_path / "r", "--figures", tmp_path / "f", "--cache", tmp_path / "c"]
+    assert sentence in refused(capsys, "reproduce", *arguments, *places)
+
+
+def test_an_empty_folder_and_an_unknown_label(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused(capsys, "reproduce", "--data", tmp_path / "empty")
+    (tmp_path / "odd" / "Joyful").mkdir(parents=True)
+    (tmp_path / "odd" / "Joyful" / "a.mp4").write_bytes(b"0")
+    assert "Joyful" in refused(capsys, "reproduce", "--data", tmp_path / "odd")
+
+
+def test_one_unreadable_clip_stops_a_table_unless_allowed(tmp_path, capsys):
+    root = tmp_path / "own"
+    for clip in open_embedded().clips[: 5 * 7]:
+        folder = root / CLASSES[clip.label] / clip.group
+        folder.mkdir(parents=True)
+        shutil.copy(clip.source, folder / clip.source.name)
+    broken = root / "Sad" / clip.group
+    broken = next(broken.glob("*.mp4"))
+    broken.write_bytes(broken.read_bytes()[:500])
+    places = ["--results", tmp_path / "r", "--figures", tmp_path / "f", "--cache", tmp_path / "c"]
+    arguments = ["reproduce", "--profile", "smoke", "--data", root, *places]
+    sentence = refused(capsys, *arguments)
+    assert broken.name in sentence
+    assert "--allow-missing" in sentence
+    assert not list(tmp_path.glob("r/runs"))
+
+
+def test_no_write_permission_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    sentence = refused(
+        capsys, "reproduce", "--profile", "smoke", "--results", tmp_path / "file" / "r"
+    )
+    assert "cannot write" in sentence
+
+
+def test_results_of_another_profile_are_not_mixed(tmp_path, capsys):
+    (tmp_path / "plan.json").write_text('{"profile": "full", "data": "dfew"}')
+    sentence = refused(capsys, "reproduce", "--profile", "smoke", "--results", tmp_path)
+    assert "full profile on dfew" in sentence
+    assert "--results" in sentence
+
+
+def test_predict_without_a_model_or_with_a_foreign_one(tmp_path, capsys):
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"no video")
+    model = tmp_path / "m.safetensors"
+    assert "no model" in refused(capsys, "predict", video, "--model", model)
+    model.write_bytes(b"\x80\x04pickle")
+    assert "not a readable safetensors" in refused(capsys, "predict", video, "--model", model)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on a terminal")
+def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(tmp_path):
+    places = ["--results", tmp_path / "r", "--figures", tmp_path / "f", "--cache", tmp_path / "c"]
+    command = [sys.executable, "-m", "ecstfl", "reproduce", "--profile", "smoke", "--epochs"]
+    log = tmp_path / "log"
+    with log.open("w") as stderr:  # a pipe that nobody reads would fill and stop the process
+        process = subprocess.Popen(
+            [*command, "500", *map(str, places)],
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+            # Tests started in the background inherit a SIGINT that is ignored; a terminal's is not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+    try:
+        deadline = time.monotonic() + 240
+        while not list(tmp_path.glob("r/runs/*/checkpoint.pt")) and time.monotonic() < deadline:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal tells the whole group
+        process.wait(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    error = log.read_text()
+    assert process.returncode == 130
+    assert "interrupted; finished work is kept" in error
+    assert "Traceback" not in error
+    assert list(tmp_path.glob("r/runs/*/checkpoint.pt"))
+    assert not list(tmp_path.glob("r/runs/*/run.json"))
+    assert not list(tmp_path.glob("r/**/*.part"))
+
+
+def test_recorded_commands_name_no_place_of_the_machine(tmp_path):
+    recorded = cli._recorded(
+        [
+            "reproduce",
+            "--cache",
+            str(tmp_path),
+            "--profile",
+            "quick",
+            f"--root={tmp_path}",
+            "--seeds",
+            "1",
+        ]
+    )
+    assert recorded == "ecstfl reproduce --profile quick --seeds 1"
+
+
+def test_an_unknown_method_is_named_before_a_weight_is_asked_for(capsys):
+    assert cli.main(["train", "--method", "foo"]) == 2
+    assert "unknown method 'foo': use one of softmax, ec-stfl, center" in capsys.readouterr().err
+
+
+def test_a_weight_given_beside_a_method_of_the_profile_counts(monkeypatch, tmp_path):
+    chosen = []
+    monkeypatch.setattr(reproducing, "reproduce", lambda profile, *_, **__: chosen.append(profile))
+    monkeypatch.chdir(tmp_path)
+    for method in ("center", "ec-stfl"):
+        arguments = ["train", "--profile", "full", "--method", method, "--weight", "0.7"]
+        assert cli.main(arguments) == 0
+        (only,) = chosen[-1].methods
+        assert (only.method, only.weight) == (method, 0.7)

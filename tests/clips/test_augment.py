@@ -1,0 +1,97 @@
+"""Batch views: geometry against torch and NumPy, determinism, bad input."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ecstfl.clips.augment import AugmentConfig, test_view, training_view
+from ecstfl.errors import UserError
+
+PLAIN = AugmentConfig(size=16, frames=4, scale=0, shift=0, rotate=0, flip=0, contrast=0)
+
+
+@pytest.fixture
+def stored():
+    return torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (3, 8, 16, 16, 3), dtype=np.uint8)
+    )
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_central_view_is_the_standardised_middle_frames(stored):
+    view = test_view(stored, PLAIN).numpy()
+    frames = stored.numpy()[:, 1::2].astype(np.float64)  # step 2, phase 1
+    expected = frames.transpose(0, 4, 1, 2, 3)
+    mean = expected.mean(axis=(1, 2, 3, 4), keepdims=True)
+    expected = (expected - mean) / expected.std(axis=(1, 2, 3, 4), keepdims=True)
+    np.testing.assert_allclose(view, expected, atol=2e-5)
+
+
+def test_a_crop_equals_interpolation_of_the_middle(stored):
+    config = AugmentConfig(size=8, frames=8, crop=0.5)
+    view = test_view(stored, config)
+    middle = stored[:, :, 4:12, 4:12].permute(0, 4, 1, 2, 3).float()
+    centred = middle - middle.mean((1, 2, 3, 4), keepdim=True)
+    flat = centred / centred.std((1, 2, 3, 4), keepdim=True, correction=0)
+    torch.testing.assert_close(view, flat, atol=1e-4, rtol=1e-4)
+
+
+def test_flip_mirrors_exactly(stored):
+    flipped = training_view(stored, AugmentConfig(16, 8, 1, 0, 0, 0, 1.0, 0), generator())
+    plain = training_view(stored, AugmentConfig(16, 8, 1, 0, 0, 0, 0.0, 0), generator())
+    torch.testing.assert_close(flipped, plain.flip(-1), atol=1e-4, rtol=1e-4)
+
+
+def test_every_frame_of_a_clip_moves_alike(stored):
+    still = stored[:, :1].expand(-1, 8, -1, -1, -1).contiguous()
+    view = training_view(still, AugmentConfig(16, 4), generator())
+    assert torch.equal(view, view[:, :, :1].expand_as(view))
+
+
+def test_same_seed_same_view_and_another_seed_another(stored):
+    config = AugmentConfig(16, 4)
+    first = training_view(stored, config, generator(1))
+    assert torch.equal(first, training_view(stored, config, generator(1)))
+    assert not torch.equal(first, training_view(stored, config, generator(2)))
+    assert first.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_a_constant_clip_stays_finite():
+    view = test_view(torch.full((1, 4, 16, 16, 3), 7, dtype=torch.uint8), PLAIN)
+    assert torch.equal(view, torch.zeros_like(view))
+
+
+def test_rotation_turns_the_picture():
+    picture = torch.zeros(1, 1, 33, 33, 3, dtype=torch.uint8)
+    picture[0, 0, 16, 20:32] = 255  # a bar to the right of the centre
+    config = AugmentConfig(33, 1, 1, 0, 0, 8.0, 0, 0)
+    view = training_view(picture, config, generator(3))[0, 0, 0]
+    weight = (view - view.min()).clamp_min(0)
+    rows = (weight.sum(1) * (torch.arange(33) - 16.0)).sum() / weight.sum()
+    columns = (weight.sum(0) * (torch.arange(33) - 16.0)).sum() / weight.sum()
+    assert columns > 8
+    assert 0.2 < abs(float(rows)) < 2.5  # 8 degrees at a lever of 10 pixels: at most 1.4
+
+
+def test_frames_that_do_not_divide_are_named(stored):
+    with pytest.raises(UserError, match="3 frames, which must divide the 8"):
+        test_view(stored, AugmentConfig(16, 3))
+
+
+def test_wrong_type_says_expected_and_got(stored):
+    with pytest.raises(ValueError, match="uint8, got"):
+        test_view(stored.float(), PLAIN)
+
+
+def test_sampling_matches_grid_sample_of_one_clip(stored):
+    config = AugmentConfig(size=12, frames=8, crop=0.8)
+    theta = torch.tensor([[[0.8, 0, 0], [0, 0.8, 0]]])
+    frames = stored[0].permute(0, 3, 1, 2).float()
+    grid = F.affine_grid(theta.expand(8, 2, 3), [8, 3, 12, 12], align_corners=False)
+    expected = F.grid_sample(frames, grid, align_corners=False).transpose(0, 1)
+    expected = (expected - expected.mean()) / expected.std(correction=0)
+    torch.testing.assert_close(test_view(stored[:1], config)[0], expected, atol=1e-4, rtol=1e-4)

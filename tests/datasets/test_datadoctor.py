@@ -1,0 +1,262 @@
+import argparse
+import itertools
+import json
+import shutil
+import time
+
+import av
+import numpy as np
+import pytest
+from miniatures import make_cremad, make_dfew, make_folder, make_ravdess, pattern, write_video
+
+from ecstfl.cli.data import add_data_parser
+from ecstfl.datasets import doctor as datadoctor
+from ecstfl.datasets.dfew import survey_dfew
+from ecstfl.datasets.doctor import examine, report_json, report_text
+from ecstfl.datasets.folder import survey_csv, survey_folder
+from ecstfl.datasets.opening import survey_data
+
+
+def run(*words):
+    parser = argparse.ArgumentParser()
+    add_data_parser(parser.add_subparsers())
+    args = parser.parse_args(["data", "doctor", *map(str, words), "--quiet", "--no-timing"])
+    return args.run(args)
+
+
+def found(survey, **options):
+    return {f.kind: f for f in examine(survey, **options).findings}
+
+
+@pytest.fixture
+def dfew(tmp_path):
+    return make_dfew(tmp_path / "dfew")
+
+
+def test_a_sound_folder_has_no_findings(tmp_path):
+    report = examine(survey_folder(make_folder(tmp_path)))
+    assert report.findings == ()
+    assert report.errors == 0
+    assert report.classes == (5,) * 7
+    assert report.folds == dict.fromkeys(range(1, 6), (1,) * 7)
+    assert dict(report.histogram)["16-31"] == 35
+    assert "Nothing is wrong." in report_text(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("dfew", make_dfew),
+        ("ravdess", lambda root: make_ravdess(root, actors=(1, 3), most=2)),
+        ("crema-d", lambda root: make_cremad(root, actors=(1001, 1002), most=2)),
+    ],
+)
+def test_miniatures_hold_no_planted_defect(tmp_path, name, make):
+    report = examine(survey_data(name, make(tmp_path)))
+    # they are smaller than the published sets, and that is all
+    allowed = {"class-counts", "fold-counts", "missing-actor", "missing-clip"}
+    assert {f.kind for f in report.findings} <= allowed
+    assert report.errors == 0
+
+
+def test_frames_are_counted_as_decoded(tmp_path):
+    for n, frames in enumerate((3, 15, 16, 31, 32)):
+        write_video(tmp_path / "sad" / f"{n}.mp4", pattern(1, n, frames=frames))
+    report = examine(survey_folder(tmp_path))
+    assert [p.frames for p in report.probes] == [3, 15, 16, 31, 32]
+    assert (report.probes[0].width, report.probes[0].height) == (32, 32)
+    assert dict(report.histogram) == {
+        "1-7": 1,
+        "8-15": 1,
+        "16-31": 2,
+        "32-63": 1,
+        "64-127": 0,
+        "128-255": 0,
+        "256-511": 0,
+        "512+": 0,
+    }
+    short = next(f for f in report.findings if f.kind == "short-clip")
+    assert short.items == ("sad__0", "sad__1")
+    assert f"{tmp_path}/sad/0.mp4, 3" in short.message
+
+
+def test_short_clip_of_images(dfew):
+    for n in (15, 16):
+        (dfew / "Clip/clip_224x224_16f/00007" / f"{n}.jpg").unlink()
+    kinds = found(survey_dfew(dfew))
+    assert kinds["short-clip"].items == ("00007",)
+    assert "frame-gap" not in kinds
+
+
+def test_gap_in_numbered_frames(dfew):
+    (dfew / "Clip/clip_224x224_16f/00007/9.jpg").unlink()
+    finding = found(survey_dfew(dfew))["frame-gap"]
+    assert finding.items == ("00007",)
+    assert finding.message.endswith("00007: 9")
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "text"])
+def test_unreadable_images(dfew, how):
+    image = dfew / "Clip/clip_224x224_16f/00010/5.jpg"
+    data = image.read_bytes()
+    image.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "text": b"<html>"}[how])
+    finding = found(survey_dfew(dfew))["unreadable"]
+    assert finding.items == ("00010",)
+    assert "5.jpg" in finding.message
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "text", "sound only"])
+def test_unreadable_videos(tmp_path, how):
+    make_folder(tmp_path)
+    video = tmp_path / "fear" / "bob" / "a.mp4"
+    data = video.read_bytes()
+    if how == "sound only":
+        with av.open(str(video), "w") as container:
+            stream = container.add_stream("aac", rate=8000, layout="mono")
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.sample_rate = 8000
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    else:
+        video.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "text": b"<html>"}[how])
+    report = examine(survey_folder(tmp_path))
+    finding = next(f for f in report.findings if f.kind == "unreadable")
+    assert finding.items == ("fear__bob__a",)
+    assert report.errors == 1
+
+
+def test_fewer_frames_than_the_header_says(tmp_path):
+    make_folder(tmp_path)
+    video = tmp_path / "fear" / "bob" / "a.mp4"
+    write_video(video, pattern(6, 1, frames=60, size=64))
+    with av.open(str(video)) as container:
+        positions = [p.pos for p in container.demux(video=0) if p.pos]
+    data = bytearray(video.read_bytes())
+    for start, stop in itertools.pairwise(positions[30:]):
+        data[start:stop] = b"\0" * (stop - start)
+    video.write_bytes(data)
+    kinds = found(survey_folder(tmp_path))
+    assert kinds.keys() & {"cut-off", "unreadable"}
+    assert "fear__bob__a" in (kinds.get("cut-off") or kinds["unreadable"]).items
+
+
+def test_wrong_sha256(tmp_path):
+    from dataclasses import replace
+
+    survey = survey_folder(make_folder(tmp_path))
+    clips = list(survey.clipset.clips)
+    clips[3] = replace(clips[3], sha256="0" * 64)
+    survey = replace(survey, clipset=replace(survey.clipset, clips=tuple(clips)))
+    finding = found(survey)["unreadable"]
+    assert finding.items == (clips[3].id,)
+    assert "sha256" in finding.message
+
+
+# --- duplicates ------------------------------------------------------------------------------
+
+
+def test_duplicates_within_and_across_folds(dfew):
+    media = dfew / "Clip/clip_224x224_16f"
+
+    def copy(source, target):
+        shutil.rmtree(media / target)
+        shutil.copytree(media / source, media / target)
+
+    copy("00001", "00022")  # Happy of fold 1 -> Happy of fold 2
+    copy("00004", "00007")  # Sad of fold 1 -> Neutral of fold 1
+    kinds = found(survey_dfew(dfew))
+    assert kinds["duplicate-across-folds"].items == ("00001 = 00022",)
+    assert kinds["duplicate-across-folds"].severity == "error"
+    assert "leakage" in kinds["duplicate-across-folds"].message
+    assert kinds["duplicate"].items == ("00004 = 00007",)
+    assert kinds["duplicate-label"].items == ("00004 = 00007",)
+
+
+def test_a_clip_in_another_container_is_a_duplicate(tmp_path):
+    make_folder(tmp_path)
+    source, target = tmp_path / "sad/ann/a.mp4", tmp_path / "sad/bob/a.mkv"
+    (tmp_path / "sad/bob/a.mp4").unlink()
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    assert source.read_bytes() != target.read_bytes()
+    (finding,) = (f for k, f in found(survey_folder(tmp_path)).items() if k.startswith("dup"))
+    assert finding.items == ("sad__ann__a = sad__bob__a",)
+    assert finding.kind == "duplicate-across-folds"
+
+
+def test_groups_across_folds(tmp_path):
+    make_folder(tmp_path / "v", people=("ann", "bob"))
+    rows = [f"v/{label}/{p}/a.mp4,{label},ann,{f}" for label in ("sad", "fear")
+            for f, p in enumerate(("ann", "bob"), 1)]  # fmt: skip
+    path = tmp_path / "c.csv"
+    path.write_text("\n".join(["path,label,group,fold", *rows]))
+    assert found(survey_csv(path))["group-across-folds"].items == ("ann",)
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def test_command_writes_table_and_json(dfew, tmp_path, capsys):
+    (dfew / "Clip/clip_224x224_16f/00007/9.jpg").unlink()
+    path = tmp_path / "out" / "report.json"
+    assert run("dfew", "--root", dfew, "--json", path) == 0
+    text = capsys.readouterr().out
+    report = json.loads(path.read_text())
+    assert report["clips"] == 35
+    assert report["classes"]["found"] == [5] * 7
+    assert report["classes"]["published"][5] == 145
+    assert report["folds"]["1"] == [1] * 7
+    assert report["frames"]["total"] == 35 * 16 - 1
+    assert report["prepared_bytes"]["112"] == 35 * 16 * 112 * 112 * 3
+    kinds = [f["kind"] for f in report["findings"]]
+    assert {"frame-gap", "short-clip", "class-counts", "fold-counts"} == set(kinds)
+    for word in (*kinds, "Disgust", "published", "16-31", "Layout"):
+        assert word in text
+
+
+def test_command_fails_on_errors(dfew, capsys):
+    shutil.rmtree(dfew / "Clip/clip_224x224_16f/00007")
+    assert run("dfew", "--root", dfew) == 1
+    assert "[error] missing-clip" in capsys.readouterr().out
+
+
+def test_quick_opens_nothing(dfew, capsys):
+    for image in (dfew / "Clip/clip_224x224_16f/00007").iterdir():
+        image.write_bytes(b"")
+    assert run("dfew", "--root", dfew, "--quick") == 0
+    assert "Frames per clip" not in capsys.readouterr().out
+    assert run("dfew", "--root", dfew) == 1
+
+
+def test_ctrl_c_does_not_wait_for_all_clips(tmp_path, monkeypatch):
+    survey = survey_folder(make_folder(tmp_path))
+    begun = []
+
+    def stops(clip):
+        begun.append(clip.id)
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.1)
+
+    monkeypatch.setattr(datadoctor, "probe", stops)
+    with pytest.raises(KeyboardInterrupt):
+        examine(survey, workers=1)
+    assert len(begun) < len(survey.clipset)
+
+
+def test_expected_time_scales_with_all_frames(tmp_path):
+    survey = survey_folder(make_folder(tmp_path))
+    asked = []
+
+    def time_frames(clips):
+        asked.extend(clips)
+        return 0.25
+
+    report = examine(survey, time_frames=time_frames)
+    assert len(asked) == 3
+    assert report_json(report)["expected_seconds"] == 0.25 * 35 * 16
+    assert "2 min" in report_text(report)

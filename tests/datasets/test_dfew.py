@@ -1,0 +1,357 @@
+import re
+import zipfile
+
+import numpy as np
+import pytest
+from miniatures import make_dfew, pattern, write_images, write_split
+
+from ecstfl.datasets.dfew import FOLD_COUNTS, open_dfew, read_votes, survey_dfew
+from ecstfl.errors import UserError
+from ecstfl.labels import CLASSES, DFEW_COUNTS
+from ecstfl.video.reading import read_frames
+
+# what the miniature holds, written down apart from the reader: ids 1, 4, 7, ... by fold, then class
+IDS = [f"{n:05d}" for n in range(1, 1 + 3 * 35, 3)]
+LABELS = list(range(7)) * 5
+FOLDS = [fold for fold in range(1, 6) for _ in range(7)]
+
+
+@pytest.fixture(scope="module")
+def mini(tmp_path_factory):
+    return make_dfew(tmp_path_factory.mktemp("dfew"))
+
+
+@pytest.fixture
+def own(tmp_path):
+    return make_dfew(tmp_path / "dfew")
+
+
+def set_csv(root, part, fold):
+    return root / "EmoLabel_DataSplit" / f"{part}(single-labeled)" / f"set_{fold}.csv"
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def kinds(root, severity=None):
+    return {f.kind for f in survey_dfew(root).findings if severity in (None, f.severity)}
+
+
+def test_published_protocol_adds_up():
+    assert sum(DFEW_COUNTS) == sum(FOLD_COUNTS) == 11697
+
+
+def test_reads_ids_labels_folds(mini):
+    clips = open_dfew(mini)
+    assert list(clips.ids) == IDS
+    assert clips.labels.tolist() == LABELS
+    assert [c.fold for c in clips] == FOLDS
+    assert clips.aligned
+    assert not clips.synthetic
+    train, test = clips.split(3)
+    assert test.ids == tuple(IDS[14:21])
+    assert len(train) == 28
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"splits": "{part}_single-labeled"},
+        {"splits": "{part}(single-labelled)"},
+        {"doubled": True},
+        {"version": "clip_224x224", "doubled": True},
+        {"version": "clip_224x224"},
+        {"version": "original"},
+        {"first_label": 0},
+    ],
+    ids=str,
+)
+def test_layout_variants_mean_the_same(tmp_path, options):
+    clips = open_dfew(make_dfew(tmp_path, **options))
+    assert list(clips.ids) == IDS
+    assert clips.labels.tolist() == LABELS
+    assert [c.fold for c in clips] == FOLDS
+    assert clips.aligned == (options.get("version") != "original")
+
+
+def test_layout_of_the_authors_code(tmp_path):
+    made = make_dfew(tmp_path / "made", version="clip_224x224")
+    root = tmp_path / "root"
+    (root / "label").mkdir(parents=True)
+    for part in ("train", "test"):
+        for fold in range(1, 6):
+            source = set_csv(made, part, fold)
+            (root / "label" / f"single_{part}set_{fold}.csv").write_text(source.read_text())
+    (made / "Clip" / "clip_224x224").rename(root / "data")
+    clips = open_dfew(root)
+    assert list(clips.ids) == IDS
+    assert clips.labels.tolist() == LABELS
+
+
+def test_a_folder_that_holds_dfew_is_accepted(tmp_path):
+    make_dfew(tmp_path / "DFEW")
+    assert len(open_dfew(tmp_path)) == 35
+
+
+def test_frames_come_in_numeric_order(mini):
+    clip = open_dfew(mini).clips[0]
+    shown = np.stack(list(read_frames(clip.source)))
+    wanted = pattern(0, 0)
+    assert len(shown) == 16
+    # JPEG loses little; frames in the order 1, 10, 11, ... would differ by far more
+    assert np.abs(shown.astype(int) - wanted).mean() < 8
+    assert np.abs(shown[1].astype(int) - wanted[9]).mean() > 8
+
+
+def test_the_version_read_is_the_one_asked_for(tmp_path):
+    root = make_dfew(tmp_path)
+    make_dfew(root, version="original")
+    assert open_dfew(root).clips[0].source.is_dir()
+    assert open_dfew(root, "original").clips[0].source.name == "1.mp4"
+    # equal ids and labels, but results of one kind must not be taken for the other's
+    assert (open_dfew(root).name, open_dfew(root, "original").name) == ("dfew", "dfew-original")
+    with pytest.raises(UserError, match=r"no clip_224x224 under .*found: clip_224x224_16f, orig"):
+        open_dfew(root, "clip_224x224")
+
+
+def test_miniature_differs_from_the_published_counts_and_says_so(mini):
+    survey = survey_dfew(mini)
+    assert {f.kind for f in survey.findings} == {"class-counts", "fold-counts"}
+    (finding,) = survey.of("class-counts")
+    assert "Disgust 5 (published 145)" in finding.message
+    assert any("published" in note for note in open_dfew(mini).notes)
+
+
+def test_the_published_protocol_has_no_findings(tmp_path):
+    """All 11,697 names with the published counts: 29 Disgust in each fold, and so on."""
+    per_fold = {fold: [] for fold in range(1, 6)}
+    number = 0
+    for label, count in enumerate(DFEW_COUNTS):
+        for fold in per_fold:
+            share = count // 5 + (fold <= count % 5)
+            per_fold[fold] += [(number + i + 1, label) for i in range(share)]
+            number += share
+    assert tuple(map(len, per_fold.values())) == FOLD_COUNTS
+    for fold, rows in per_fold.items():
+        others = [row for f in per_fold if f != fold for row in per_fold[f]]
+        write_split(set_csv(tmp_path, "train", fold), others)
+        write_split(set_csv(tmp_path, "test", fold), rows)
+    folder = tmp_path / "Clip" / "original"
+    folder.mkdir(parents=True)
+    for name in range(1, number + 1):
+        (folder / f"{name}.mp4").touch()
+    survey = survey_dfew(tmp_path)
+    assert survey.findings == ()
+    assert len(survey.clipset) == 11697
+    assert np.bincount(survey.clipset.split(5)[1].labels)[5] == 29
+
+
+# --- planted defects: each is found, named, and refused when results would be wrong -------------
+
+
+def test_missing_clip(own):
+    gone = own / "Clip" / "clip_224x224_16f" / "00004"
+    for file in gone.iterdir():
+        file.unlink()
+    (finding,) = survey_dfew(own).of("missing-clip")
+    assert finding.items == ("00004",)  # the folder is there but empty
+    gone.rmdir()
+    (finding,) = survey_dfew(own).of("missing-clip")
+    assert finding.items == ("00004",)
+    with pytest.raises(UserError, match=r"1 of 35 listed clips have no media.*00004"):
+        open_dfew(own)
+    clips = open_dfew(own, missing="drop")
+    assert len(clips) == 34
+    assert any("00004" in note for note in clips.notes)
+
+
+def test_missing_csv(own):
+    set_csv(own, "test", 3).unlink()
+    (finding,) = survey_dfew(own).of("missing-csv")
+    assert finding.items == ("test set 3",)
+    with pytest.raises(UserError, match="test set 3"):
+        open_dfew(own)
+
+
+def test_missing_train_csv_is_not_needed(own):
+    set_csv(own, "train", 3).unlink()
+    assert "missing-csv" in kinds(own, "warning")
+    assert len(open_dfew(own)) == 35
+
+
+def test_labels_from_zero_are_told_apart_file_by_file(own):
+    rows = [(int(i), label) for i, label, f in zip(IDS, LABELS, FOLDS, strict=True) if f == 2]
+    write_split(set_csv(own, "test", 2), rows, first_label=0)
+    (finding,) = survey_dfew(own).of("label-offset")
+    assert finding.items == ("test set 2",)
+    assert open_dfew(own).labels.tolist() == LABELS
+
+
+def test_labels_that_cannot_be_told_apart(tmp_path):
+    root = make_dfew(tmp_path)
+    for part in ("train", "test"):
+        for fold in range(1, 6):
+            path = set_csv(root, part, fold)
+            lines = [x for x in path.read_text().splitlines() if not x.endswith(",7")]
+            path.write_text("\n".join(lines))
+    assert "label-ambiguous" in kinds(root, "error")
+    with pytest.raises(UserError, match="cannot be told apart"):
+        open_dfew(root)
+
+
+def test_label_outside_the_range(own):
+    edit(set_csv(own, "test", 1), "4,2", "4,9")
+    survey = survey_dfew(own)
+    (finding,) = survey.of("label-range")
+    assert finding.items == ("00004",)
+    assert re.search(r"test\(single-labeled\)/set_1\.csv, line 3: label 9", finding.message)
+    with pytest.raises(UserError, match=r"set_1\.csv, line 3"):
+        open_dfew(own)
+
+
+def test_labels_zero_and_seven_in_one_file(own):
+    edit(set_csv(own, "test", 1), "1,1", "1,0")
+    assert "label-range" in kinds(own, "error")
+    with pytest.raises(UserError, match="never both"):
+        open_dfew(own)
+
+
+def test_label_conflict(own):
+    edit(set_csv(own, "train", 1), "\n25,2\n", "\n25,5\n")
+    (finding,) = survey_dfew(own).of("label-conflict")
+    assert finding.items == ("00025",)
+    assert "Sad" in finding.message
+    assert "Surprise" in finding.message
+    with pytest.raises(UserError, match="one clip, one label"):
+        open_dfew(own)
+
+
+def test_overlapping_test_folds(own):
+    path = set_csv(own, "test", 2)
+    path.write_text(path.read_text() + "1,1\n")
+    (finding,) = survey_dfew(own).of("fold-overlap")
+    assert finding.items == ("00001",)
+    assert "test sets 1 and 2" in finding.message
+    with pytest.raises(UserError, match="disjoint"):
+        open_dfew(own)
+
+
+def test_train_and_test_overlap(own):
+    path = set_csv(own, "train", 1)
+    path.write_text(path.read_text() + "1,1\n")
+    (finding,) = survey_dfew(own).of("train-test-overlap")
+    assert finding.items == ("00001",)
+    with pytest.raises(UserError, match="inflated"):
+        open_dfew(own)
+
+
+def test_training_set_that_lacks_a_clip(own):
+    edit(set_csv(own, "train", 1), "\n25,2\n", "\n")
+    (finding,) = survey_dfew(own).of("train-incomplete")
+    assert finding.items == ("00025",)
+    assert finding.severity == "warning"
+
+
+@pytest.mark.parametrize("number", ["0", "16373", "99999"])
+def test_unknown_id(own, number):
+    path = set_csv(own, "test", 1)
+    path.write_text(path.read_text() + f"{number},1\n")
+    (finding,) = survey_dfew(own).of("unknown-id")
+    assert finding.items == (number,)
+    assert "set_1.csv, line 9" in finding.message
+
+
+def test_line_that_is_not_a_row(own):
+    path = set_csv(own, "test", 1)
+    path.write_text(path.read_text() + "abc,1\n5\n")
+    lines = [re.search(r"line (\d+)", f.message)[1] for f in survey_dfew(own).of("bad-row")]
+    assert lines == ["9", "10"]
+
+
+def test_clips_without_a_label_are_only_remarked(own):
+    write_images(own / "Clip" / "clip_224x224_16f" / "16000", np.zeros((16, 8, 8, 3), np.uint8))
+    (finding,) = survey_dfew(own).of("unlisted-clip")
+    assert (finding.severity, finding.items) == ("info", ("16000",))
+    assert "16000" not in open_dfew(own).ids
+
+
+def test_ids_padded_or_not(tmp_path):
+    root = make_dfew(tmp_path, version="original")
+    folder = root / "Clip" / "original"
+    (folder / "4.mp4").rename(folder / "00004.mp4")
+    assert list(open_dfew(root).ids) == IDS
+    (folder / "4.mp4").write_bytes(b"another")
+    assert "name-twice" in kinds(root, "warning")
+
+
+@pytest.mark.parametrize("what", ["nothing", "file", "splits only", "media only"])
+def test_wrong_root(tmp_path, what):
+    root = tmp_path / "root"
+    if what == "file":
+        root.write_text("")
+    elif what != "nothing":
+        make_dfew(root)
+        (root / ("Clip" if what == "splits only" else "EmoLabel_DataSplit")).rename(
+            tmp_path / "gone"
+        )
+    with pytest.raises(UserError, match="data set dfew") as caught:
+        open_dfew(root)
+    assert "\n" not in str(caught.value)
+
+
+# --- votes -----------------------------------------------------------------------------------
+
+
+def write_votes(root, change=None):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["order", *(f"{i}{n.lower()}" for i, n in enumerate(CLASSES, 1)), "annotation"])
+    for number, label in zip(IDS, LABELS, strict=True):
+        counts = [0] * 7
+        counts[label], counts[(label + 1) % 7] = 7, 3
+        if number == change:
+            counts.reverse()
+        sheet.append([int(number), *counts, label + 1])
+    path = root / "Annotation" / "annotation.xlsx"
+    path.parent.mkdir()
+    book.save(path)
+    return path
+
+
+def test_votes(own):
+    assert read_votes(own) == {}
+    write_votes(own)
+    votes = read_votes(own)
+    assert list(votes) == IDS
+    assert votes["00001"] == (7, 3, 0, 0, 0, 0, 0)
+    assert votes["00019"] == (3, 0, 0, 0, 0, 0, 7)
+    assert not survey_dfew(own).of("votes-disagree")
+
+
+def test_votes_against_the_label(own):
+    write_votes(own, change="00004")
+    (finding,) = survey_dfew(own).of("votes-disagree")
+    assert finding.items == ("00004",)
+
+
+def test_votes_that_are_no_spreadsheet(own):
+    write_votes(own).write_bytes(b"not a zip")
+    (finding,) = survey_dfew(own).of("votes-unread")
+    assert "annotation.xlsx" in finding.message
+    assert len(open_dfew(own)) == 35
+
+
+def test_votes_that_would_fill_the_memory(own):
+    path = write_votes(own)
+    with (
+        zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("xl/media/big", "w", force_zip64=True) as member,
+    ):
+        for _ in range(260):
+            member.write(bytes(1 << 20))
+    with pytest.raises(UserError, match="too large"):
+        read_votes(own)

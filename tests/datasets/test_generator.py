@@ -1,0 +1,310 @@
+"""The generator of the embedded data: same seed, same clip; bad input; interrupted runs."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("numba")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from data.generator import pack as packing
+from data.generator.__main__ import main
+from data.generator.clip import FACELESS, render_clip
+from data.generator.expression import PROTOTYPES, UNIT_NAMES, draw_style, perform, simulate_votes
+from data.generator.geometry import load_head
+from data.generator.identity import make_identity
+from ecstfl.datasets.embedded import load_truth, open_embedded
+from ecstfl.errors import UserError
+from ecstfl.labels import CLASSES, DFEW_COUNTS
+
+
+@pytest.fixture(scope="module")
+def person():
+    return make_identity(load_head(), 3, seed=1)
+
+
+def small(person, label="Happy", **options):
+    return render_clip(person, label, 1, **{"frames": 8, "size": 96, "difficulty": 0.2, **options})
+
+
+def test_same_seed_same_clip(person):
+    first = small(person)
+    again = small(make_identity(load_head(), 3, seed=1))
+    difference = np.abs(first.frames.astype(int) - again.frames)
+    assert difference.mean() < 0.5
+    np.testing.assert_allclose(first.units, again.units, atol=1e-5)
+    np.testing.assert_allclose(first.landmarks, again.landmarks, atol=0.05)
+    assert first.info == again.info
+
+
+def test_another_seed_label_or_take_is_another_clip(person):
+    first = small(person).frames.astype(int)
+    others = (
+        render_clip(person, "Happy", 2, frames=8, size=96, difficulty=0.2),
+        small(person, "Sad"),
+        small(person, take=2),
+    )
+    for other in others:
+        assert np.abs(first - other.frames).mean() > 5
+
+
+def test_landmarks_lie_where_ibug_says(person):
+    clip = small(person, "Neutral", faceless="none", occluder="none", difficulty=0.0)
+    for points in clip.landmarks[clip.visible]:
+        x, y = points.T
+        assert x[0] < x[8] < x[16]  # jaw from image left to image right, chin between
+        assert y[8] == y.max()
+        assert x[36] < x[39] < x[42] < x[45]  # eye corners
+        assert (y[17:27] < y[36:48].min()).all()  # brows above eyes
+        assert y[37:39].mean() < y[40:42].mean()  # upper lid above lower lid
+        assert y[30] < y[51] < y[57] < y[8]  # nose tip, upper lip, lower lip, chin
+        assert x[48] < x[51] < x[54]
+    inner = clip.landmarks[:, [61, 62, 63]][..., 1] - clip.landmarks[:, [67, 66, 65]][..., 1]
+    assert (inner < 2.5).all()  # upper inner lip not below the lower one
+
+
+def test_landmarks_stay_on_the_face_when_it_turns(person):
+    clip = small(person, faceless="none", occluder="none")
+    mid = clip.landmarks.mean(1)
+    eyes = 0.5 * (clip.landmarks[:, 36:42].mean(1) + clip.landmarks[:, 42:48].mean(1))
+    assert (eyes[:, 1] < mid[:, 1]).all()
+    box = clip.box[clip.visible]
+    assert ((box[:, 2] - box[:, 0]) > 15).all()
+    assert ((box[:, 3] - box[:, 1]) > 15).all()
+
+
+def test_faceless_frames_are_clean(person):
+    for kind in FACELESS:
+        clip = small(person, faceless=kind, frames=12)
+        hidden = clip.frames[~clip.visible]
+        assert clip.info["faceless_frames"] >= 2
+        assert len(hidden) >= clip.info["faceless_frames"]
+        assert np.isnan(clip.box[~clip.visible]).all()
+        if kind == "black":
+            assert hidden.max() == 0
+        if kind == "away":
+            assert (np.abs(clip.pose[~clip.visible][:, 0]) > 120).all()
+
+
+def test_a_hand_hides_what_it_covers(person):
+    free = small(person, occluder="none", faceless="none", frames=16)
+    covered = small(person, occluder="hand", faceless="none", frames=16)
+    assert covered.landmarks_seen.min() < free.landmarks_seen.min() - 0.05
+
+
+def test_mouth_opens_and_brows_rise_in_surprise(person):
+    def opening(clip):
+        k = int(clip.units.sum(1).argmax())
+        p = clip.landmarks[k]
+        scale = np.linalg.norm(p[27] - p[8])
+        brow = p[36:48, 1].mean() - p[17:27, 1].mean()
+        return (p[66, 1] - p[62, 1]) / scale, brow / scale
+
+    options = {"faceless": "none", "occluder": "none", "difficulty": 0.0, "size": 128}
+    surprised, calm = small(person, "Surprise", **options), small(person, "Neutral", **options)
+    assert opening(surprised)[0] > opening(calm)[0] + 0.08
+    assert opening(surprised)[1] > opening(calm)[1] + 0.02
+
+
+@pytest.mark.parametrize("label", CLASSES)
+def test_core_units_move_at_difficulty_zero(label):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        play = perform(rng, draw_style(rng), label, 24, 0.0)
+        peaks = dict(zip(UNIT_NAMES, play.tracks.max(0), strict=True))
+        core = PROTOTYPES[label][0]
+        assert play.intensity == 1.0
+        assert play.second == ""
+        for unit in core:
+            assert peaks[unit] > 0.12
+        if label == "Neutral":
+            assert max(v for u, v in peaks.items() if u != "AU45") <= 0.5
+
+
+@given(st.integers(0, 10_000), st.sampled_from(CLASSES), st.floats(0.1, 1))
+def test_ten_raters_vote(seed, label, intensity):
+    votes = simulate_votes(np.random.default_rng(seed), label, intensity, "", 0.0)
+    assert votes.shape == (7,)
+    assert votes.sum() == 10
+    assert (votes >= 0).all()
+
+
+def test_raters_agree_more_on_stronger_expressions():
+    rng = np.random.default_rng(0)
+    k = CLASSES.index("Fear")
+    weak = np.mean([simulate_votes(rng, "Fear", 0.2, "", 0)[k] for _ in range(300)])
+    strong = np.mean([simulate_votes(rng, "Fear", 0.95, "", 0)[k] for _ in range(300)])
+    assert strong > weak + 2
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(5, 60), st.integers(0, 1000))
+def test_folds_split_people_and_keep_the_classes_balanced(people, seed):
+    rng = np.random.default_rng(seed)
+    rows = [
+        {"identity": i, "label": c, "gender": float(g), "melanin": float(m)}
+        for i, (g, m) in enumerate(rng.random((people, 2)))
+        for c in CLASSES
+    ]
+    packing.assign_folds(rows, seed)
+    fold_of = {}
+    for row in rows:
+        assert fold_of.setdefault(row["identity"], row["fold"]) == row["fold"]
+    sizes = Counter(fold_of.values())
+    assert set(sizes) == {1, 2, 3, 4, 5}
+    assert max(sizes.values()) - min(sizes.values()) <= 1
+    tail = Counter(r["label"] for r in rows if r["longtail"])
+    for label, count in zip(CLASSES, DFEW_COUNTS, strict=True):
+        assert tail[label] == max(1, round(people * count / max(DFEW_COUNTS)))
+    disgust = Counter(r["fold"] for r in rows if r["longtail"] and r["label"] == "Disgust")
+    assert max(disgust.values()) - min(disgust.get(f, 0) for f in range(1, 6)) <= 1
+
+
+# --- the command line and interrupted runs -------------------------------------------------------
+
+TINY = ["--identities", "1", "--classes", "Happy,Sad", "--frames", "8", "--size", "64"]
+
+
+def render(root, *options):
+    return main(["render", "--root", str(root), "--workers", "1", *TINY, *options])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--classes", "Happy,Bored"], "unknown expression 'Bored'"),
+        (["--split", "tame"], "unknown split 'tame'"),
+        (["--frames", "3"], "frames is 3-3"),
+        (["--frames", "a-b"], "give one number or LOW-HIGH"),
+        (["--size", "65"], "size is 65"),
+        (["--difficulty", "0.5-2"], "difficulty is 0.5-2.0"),
+        (["--identities", "-4"], "identities is -4"),
+        (["--clips", "0"], "clips is 0"),
+        (["--colour", "red"], "unrecognized arguments: --colour red"),
+    ],
+)
+def test_bad_options_are_told_in_one_sentence(tmp_path, capsys, options, said):
+    assert render(tmp_path / "new", *options) == 2
+    message = capsys.readouterr().err.strip()
+    assert said in message
+    assert message.startswith("error: ")
+    assert "\n" not in message
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"label": "Bored"}, "unknown expression"),
+        ({"frames": 2}, "frames is 2"),
+        ({"size": 10}, "size is 10"),
+        ({"difficulty": 1.5}, "difficulty is 1.5"),
+        ({"occluder": "cat"}, "unknown occluder 'cat'"),
+        ({"faceless": "fog"}, "unknown kind of face-less frames 'fog'"),
+    ],
+)
+def test_bad_arguments_of_a_clip(person, options, said):
+    with pytest.raises(UserError, match=said):
+        small(person, **options)
+
+
+def test_interrupted_render_leaves_nothing_half_written(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("av")
+    real, calls = packing.encode, []
+
+    def encode(frames, fps=25):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(frames, fps)
+
+    monkeypatch.setattr(packing, "encode", encode)
+    assert render(tmp_path) == 130
+    assert "run the same command again" in capsys.readouterr().err
+    videos = sorted(p.name for p in (tmp_path / "clips").iterdir())
+    assert videos == ["c0000_happy.mp4"]
+    assert not list(tmp_path.rglob("*.part"))
+    assert not (tmp_path / "manifest.csv").exists()
+
+    before = (tmp_path / "clips/c0000_happy.mp4").read_bytes()
+    assert render(tmp_path) == 0
+    assert len(calls) == 3  # the finished clip was not rendered again
+    assert (tmp_path / "clips/c0000_happy.mp4").read_bytes() == before
+    clips = open_embedded(tmp_path)
+    truth = load_truth(tmp_path)
+    assert clips.ids == ("c0000_happy", "c0000_sad") == truth.clips
+    clip = render_clip(0, "Happy", 2021, 8, 64, float(_row(tmp_path, "c0000_happy")["difficulty"]))
+    np.testing.assert_allclose(truth["c0000_happy"].landmarks, clip.landmarks, atol=0.07)
+    np.testing.assert_allclose(truth["c0000_happy"].units, clip.units, atol=2e-3)
+    decoded = _decode(tmp_path / "clips/c0000_happy.mp4")
+    assert decoded.shape == clip.frames.shape
+    assert np.abs(decoded.astype(int) - clip.frames).mean() < 8
+
+
+def test_other_options_for_an_unfinished_pack_are_refused(tmp_path, capsys):
+    pytest.importorskip("av")
+    assert render(tmp_path) == 0
+    assert render(tmp_path, "--seed", "5") == 2
+    assert "unfinished pack with other options" in capsys.readouterr().err
+
+
+def test_a_finished_pack_is_not_overwritten_unasked(tmp_path, capsys):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/c0009_happy.mp4").write_bytes(b"kept")
+    (tmp_path / "manifest.csv").write_text("clip\n")
+    assert render(tmp_path) == 2
+    assert "holds a finished pack" in capsys.readouterr().err
+    assert (tmp_path / "clips/c0009_happy.mp4").read_bytes() == b"kept"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "manifest.csv"]
+
+
+def test_no_disk_space(tmp_path, monkeypatch, capsys):
+    class Usage:
+        free = 1000
+
+    monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: Usage)
+    assert render(tmp_path) == 2
+    assert "not enough disk space" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.mp4"))
+
+
+def test_disk_full_while_writing(tmp_path, monkeypatch):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match="the disk is full"):
+        packing._write(tmp_path / "x.mp4", b"1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_finish_notices_a_broken_clip(tmp_path, capsys):
+    pytest.importorskip("av")
+    assert render(tmp_path, "--no-finish") == 0
+    (tmp_path / "clips/c0000_sad.mp4").write_bytes(b"x")
+    assert main(["finish", "--root", str(tmp_path)]) == 2
+    assert "c0000_sad.mp4 does not match" in capsys.readouterr().err
+    assert not (tmp_path / "manifest.csv").exists()
+
+
+def test_finish_without_clips(tmp_path, capsys):
+    assert main(["finish", "--root", str(tmp_path)]) == 2
+    assert "nothing to finish" in capsys.readouterr().err
+
+
+def _row(root, clip):
+    from ecstfl.datasets.embedded import read_manifest
+
+    return next(r for r in read_manifest(root) if r["clip"] == clip)
+
+
+def _decode(path):
+    import av
+
+    with av.open(str(path)) as container:
+        return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])

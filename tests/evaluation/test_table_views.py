@@ -1,0 +1,348 @@
+"""All renderings show the same numbers, rows are what they say, and a cell can be explained."""
+
+import csv
+import io
+import re
+from dataclasses import asdict, replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from toy import toy_config, toy_data
+
+from ecstfl.errors import UserError
+from ecstfl.evaluation.explain import command, explain
+from ecstfl.evaluation.table import (
+    HEAD,
+    METHOD_NAMES,
+    build_table,
+    grid,
+    markdown,
+    method_name,
+    notes,
+    row_names,
+    to_csv,
+    to_html,
+    to_latex,
+)
+from ecstfl.experiments.profiles import get_profile, plan_runs
+from ecstfl.files import write_json
+from ecstfl.labels import CLASSES
+from ecstfl.runs.config import BackboneConfig, LossConfig, OptimConfig, RunConfig
+from ecstfl.runs.run_folder import run_directory, write_features
+
+
+@pytest.fixture(scope="module")
+def clipset():
+    return toy_data(groups=6, folds=3)[0]
+
+
+def land(results, config, clipset, right, seed=0):
+    """Write a finished run whose predictions are right with a given probability."""
+    rng = np.random.default_rng([seed, config.fold, config.seed])
+    chosen = [c for c in clipset if c.fold == config.fold]
+    labels = np.array([c.label for c in chosen])
+    predictions = np.where(rng.random(len(labels)) < right, labels, (labels + 1) % 7)
+    confusion = np.zeros((7, 7), int)
+    np.add.at(confusion, (labels, predictions), 1)
+    each = np.diag(confusion) / confusion.sum(axis=1)
+    directory = run_directory(results, config)
+    write_features(
+        directory,
+        ids=np.array([c.id for c in chosen]),
+        labels=labels.astype(np.int8),
+        groups=np.array([c.group for c in chosen]),
+        predictions=predictions.astype(np.int8),
+    )
+    run = {
+        "schema": 1,
+        "name": config.name,
+        "config": asdict(config),
+        "config_hash": config.hash,
+        "synthetic": True,
+        "confusion": confusion.tolist(),
+        "history": [],
+        "recalls": each.tolist(),
+        "uar": float(each.mean()),
+        "war": float((labels == predictions).mean()),
+        "n_held_out": len(labels),
+        "seconds": 1.0,
+        "device": "cpu",
+        "finished": "2026-01-01T00:00:00Z",
+        "provenance": {"commit": "0123456789abcdef", "modified": True},
+    }
+    write_json(directory / "run.json", run)
+    return labels, predictions
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory, clipset):
+    """Softmax, EC-STFL and center loss on C3D, two folds, two seeds; softmax on P3D."""
+    results = tmp_path_factory.mktemp("results")
+    chances = {"softmax": 0.5, "ec-stfl": 0.7, "center": 0.6}
+    configs = [
+        toy_config(clipset, method=m, weight=0.1, fold=fold, seed=seed)
+        for seed in (0, 1)
+        for fold in (1, 2)
+        for m in chances
+    ]
+    configs.append(toy_config(clipset, method="softmax", backbone=BackboneConfig("p3d")))
+    for config in configs:
+        land(results, config, clipset, chances[config.loss.method])
+    return results, configs, build_table(results, configs)
+
+
+class Cells(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.rows, self.kinds, self.items, self.open = [], [], [], None
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+            self.kinds.append(dict(attrs).get("class"))
+        if tag in ("td", "th", "li"):
+            self.open = ""
+
+    def handle_data(self, data):
+        if self.open is not None:
+            self.open += data
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.rows[-1].append(self.open)
+        if tag == "li":
+            self.items.append(self.open)
+        if tag in ("td", "th", "li"):
+            self.open = None
+
+
+def from_markdown(text):
+    rows = [x.strip("| ").replace("*", "") for x in text.splitlines() if x.startswith("| ")]
+    return [[c.strip() for c in re.split(r"\|", row)] for row in rows]
+
+
+def from_latex(text):
+    rows = [x.removesuffix(r"\\") for x in text.splitlines() if x.endswith(r"\\")]
+    plain = [x.replace("{[}", "[").replace(r"\%", "%") for x in rows]
+    return [[c.strip() for c in row.split(" & ")] for row in plain]
+
+
+def padded(rows):
+    return [[*row, *[""] * (len(HEAD) - len(row))] for row in rows]
+
+
+def test_markdown_html_and_latex_show_the_same_cells(landed):
+    table = landed[2]
+    expected = [list(HEAD), *(list(line.cells) for line in grid(table))]
+    page = Cells()
+    page.feed(to_html(table))
+    assert page.rows == expected
+    assert page.kinds == [None, *(line.kind for line in grid(table))]
+    assert tuple(page.items) == notes(table)
+    assert padded(from_latex(to_latex(table))) == expected
+    assert padded(from_markdown(markdown(table))) == expected
+    assert {len(row) for row in expected} == {11}
+
+
+def test_csv_rounds_to_what_is_drawn(landed):
+    table = landed[2]
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    drawn = [line.cells for line in grid(table) if line.kind == "result"]
+    assert len(rows) == len(drawn) == 4
+    for row, cells in zip(rows, drawn, strict=True):
+        assert row["method"] == cells[0]
+        for name in CLASSES:
+            assert float(row[name]) * 100 == pytest.approx(
+                float(cells[HEAD.index(name)]), abs=0.006
+            )
+        for name in ("uar", "war"):
+            numbers = [float(row[f"{name}{end}"]) * 100 for end in ("", "_low", "_high")]
+            shown = re.findall(r"[\d.]+", cells[8 if name == "uar" else 9])[:3]
+            assert numbers == pytest.approx([float(x) for x in shown], abs=0.051)
+
+
+def test_every_mark_is_in_every_rendering(landed):
+    table = landed[2]
+    assert table.marks
+    for text in (markdown(table), to_html(table), to_latex(table), to_csv(table)):
+        for mark in table.marks:
+            assert mark.replace("'", "&#x27;") in text or mark in text
+
+
+def test_html_and_latex_escape_what_would_be_code(landed):
+    table = landed[2]
+    evil = replace(table.rows[0], method=r"<b>a & b_c 50% {x} ~^\$#")
+    text = to_html(replace(table, rows=(evil,)))
+    assert "<b>" not in text
+    assert "&lt;b&gt;a &amp; b_c" in text
+    line = to_latex(replace(table, rows=(evil,))).splitlines()[4]
+    expected = r"<b>a \& b\_c 50\% \{x\} \textasciitilde{}\textasciicircum{}\textbackslash{}\$\# &"
+    assert line.startswith(expected)
+
+
+def test_rows_are_methods_on_backbones(landed):
+    table = landed[2]
+    assert [row.method for row in table.rows] == [
+        "C3D, softmax only",
+        "C3D, EC-STFL (patent, lambda 0.1)",
+        "C3D, center loss (lambda 0.1)",
+        "P3D-63, softmax only",
+    ]
+    assert [row.runs for row in table.rows] == [4, 4, 4, 1]
+    assert [row.seeds for row in table.rows] == [2, 2, 2, 1]
+    assert [d.method for d in table.differences] == [r.method for r in table.rows[1:3]]
+    assert [row.method for row in table.published] == [
+        "C3D",
+        "C3D, EC-STFL",
+        "C3D, center loss",
+        "P3D",
+    ]
+
+
+def test_every_method_has_a_name(clipset):
+    for method in METHOD_NAMES:
+        config = toy_config(clipset, method=method, weight=0.1)
+        assert METHOD_NAMES[method] in method_name(config)
+
+
+def test_differences_pair_runs_of_one_fold_and_seed(landed, clipset):
+    results, configs, table = landed
+    (difference,) = [d for d in table.differences if "EC-STFL" in d.method]
+    import json
+
+    wars = {
+        (c.loss.method, c.fold, c.seed): json.loads(
+            (run_directory(results, c) / "run.json").read_text()
+        )["war"]
+        for c in configs
+        if c.backbone.name == "c3d"
+    }
+    gains = [
+        wars["ec-stfl", fold, seed] - wars["softmax", fold, seed]
+        for fold in (1, 2)
+        for seed in (0, 1)
+    ]
+    assert difference.pairs == 4
+    assert difference.war.value == pytest.approx(np.mean(gains))  # folds of one size
+    signs = np.array(np.meshgrid(*[[1, -1]] * 4)).reshape(4, -1).T
+    expected = (np.abs(signs @ gains) >= abs(sum(gains)) - 1e-12).mean()
+    assert difference.p_war == pytest.approx(expected)
+    assert any("4 paired runs" in note for note in notes(table))
+    assert any("training seeds in rows of several" in note for note in notes(table))  # P3D has one
+
+
+def test_settings_that_differ_are_never_pooled_and_are_named(tmp_path, clipset):
+    plain = toy_config(clipset, method="softmax")
+    larger = replace(plain, optim=OptimConfig(epochs=3, batch=28, lr=5e-3))
+    tapped = toy_config(clipset, backbone=replace(plain.backbone, tap="fc7"))
+    configs = [plain, larger, tapped, replace(tapped, optim=larger.optim)]
+    names = list(row_names(configs).values())
+    assert names == [
+        "C3D, softmax only, batch 14",
+        "C3D, softmax only, batch 28",
+        "C3D, EC-STFL (patent, lambda 0.1), batch 14",
+        "C3D, EC-STFL (patent, lambda 0.1), batch 28",
+    ]
+    for number, config in enumerate(configs):
+        land(tmp_path, config, clipset, 0.2 + 0.2 * number)
+    table = build_table(tmp_path, configs)
+    assert [row.runs for row in table.rows] == [1, 1, 1, 1]
+    # each against the softmax-only row of its own batch, whose tap changes nothing
+    for difference, ours, base in zip(
+        table.differences, table.rows[2:], table.rows[:2], strict=True
+    ):
+        assert difference.war.value == pytest.approx(ours.war.value - base.war.value)
+    alone = build_table(tmp_path, [plain, configs[3]])
+    assert alone.differences == ()
+
+
+def test_a_row_without_common_runs_has_no_difference(tmp_path, clipset):
+    one = toy_config(clipset, method="softmax", fold=1)
+    other = toy_config(clipset, fold=2)
+    for config in (one, other):
+        land(tmp_path, config, clipset, 0.5)
+    table = build_table(tmp_path, [one, other])
+    assert len(table.rows) == 2
+    assert table.differences == ()
+
+
+def test_explain_names_value_runs_and_marks(landed):
+    results, configs, table = landed
+    text = explain(results, configs, "2:war")
+    row = grid(table)[1]
+    assert text.splitlines()[0] == f"{row.cells[0]}, WAR: {row.cells[9]}"
+    mine = [c for c in configs if c.loss.method == "ec-stfl"]
+    for config in configs:
+        assert (config.name in text) is (config in mine)
+    assert str(run_directory(results, mine[0]) / "run.json") in text
+    assert "commit 0123456789 and changes" in text
+    assert "published on DFEW: 55.50, difference" in text
+    assert "not the same experiment" in text
+    assert all(f"mark: {mark}" in text for mark in table.marks)
+    assert explain(results, configs, "C3D, EC-STFL (patent, lambda 0.1):WAR") == text
+
+
+def test_explain_a_difference_a_recall_and_a_printed_cell(landed):
+    results, configs, _ = landed
+    text = explain(results, configs, "difference: C3D, center:Uar")
+    assert "method minus softmax-only" in text
+    for config in configs:
+        wanted = config.backbone.name == "c3d" and config.loss.method in ("softmax", "center")
+        assert (config.name in text) is wanted
+    assert "share of the Fear predictions" not in explain(results, configs, "1:Fear")
+    assert "share of the Fear clips" in explain(results, configs, "1:Fear")
+    printed = explain(results, configs, "published, DFEW: P3D:Sad")
+    assert "43.40" in printed
+    assert "ACM MM 2020" in printed
+    assert "not measured here" in printed
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        ("WAR", "give ROW:COLUMN"),
+        ("1:F1", "one of Happy, Sad"),
+        ("99:WAR", "no line called '99'.*1 C3D, softmax only"),
+        ("C3D:WAR", "lines called 'C3D'"),
+        (":WAR", "called ''"),
+    ],
+)
+def test_explain_says_which_cells_there_are(landed, cell, sentence):
+    with pytest.raises(UserError, match=sentence):
+        explain(landed[0], landed[1], cell)
+
+
+def test_explain_says_what_is_missing(landed, clipset):
+    results, configs, _ = landed
+    more = [*configs, toy_config(clipset, method="softmax", fold=3)]
+    text = explain(results, more, "1:WAR")
+    assert f"{more[-1].name}: not finished" in text
+
+
+def test_the_command_trains_this_run_and_no_other(clipset):
+    (first, *_, last) = plan_runs(get_profile("full"), clipset, folds=(1, 3), seeds=(0, 2))
+    assert isinstance(first, RunConfig)
+    assert command(first) == (
+        "ecstfl train --data PATH --profile full --method softmax --fold 1 --seed 0"
+    )
+    changed = replace(
+        last,
+        data="embedded-longtail",
+        evaluate="validation",
+        loss=LossConfig("ec-stfl", form="paper", weight=0.30000000000000004),
+        optim=replace(last.optim, epochs=5, batch=12),
+    )
+    assert command(changed) == (
+        "ecstfl train --data embedded-longtail --profile full --method ec-stfl --form paper "
+        "--weight 0.30000000000000004 --epochs 5 --batch 12 --fold 3 --seed 2 --validate"
+    )
+    for other in (
+        replace(first, backbone=BackboneConfig("i3d")),
+        replace(first, profile="toy"),
+        replace(first, loss=LossConfig("triplet", weight=0.1)),
+        replace(first, optim=replace(first.optim, lr=1.0)),
+    ):
+        assert command(other).startswith("no command")
+    real = replace(first, data="dfew", synthetic=False)
+    assert "--data dfew --profile full --root DIR" in command(real)

@@ -1,0 +1,262 @@
+"""The one command, for real: rendered videos in, table and figures out, nothing done twice."""
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from toy import toy_config, toy_data
+
+from ecstfl.cli import main as cli
+from ecstfl.clips.preprocess import PreprocessConfig
+from ecstfl.errors import UserError
+from ecstfl.experiments.profiles import (
+    EC_STFL,
+    NAMES,
+    SOFTMAX,
+    choose_methods,
+    get_profile,
+    method_names,
+    plan_runs,
+    select_clips,
+)
+from ecstfl.runs.config import OptimConfig
+from ecstfl.runs.run_folder import claim, finished_run, run_directory
+from ecstfl.training import estimate, train_all
+
+
+def reproduce(folder, *more, env=None):
+    """Run the smoke profile below ``folder``; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ecstfl", "reproduce", "--profile", "smoke", *more],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=env,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("smoke")
+    return folder, reproduce(folder)
+
+
+def test_the_plan_comes_first_and_the_table_and_figures_are_there(made):
+    folder, out = made
+    assert "Plan: smoke profile on embedded (synthetic)" in out
+    assert out.index("Plan:") < out.index("Step 1 of 3") < out.index("Step 2 of 3")
+    assert "about" in out
+    table = (folder / "results/smoke/table.md").read_text()
+    assert table in out
+    assert "synthetic" in table
+    for name in ("umap", "confusion", "curves"):
+        for suffix in ("png", "svg", "json"):
+            path = folder / f"figures/smoke/{name}.{suffix}"
+            assert path.stat().st_size > 100
+        sidecar = json.loads((folder / f"figures/smoke/{name}.json").read_text())
+        assert sidecar["synthetic"] is True
+        assert len(sidecar["runs"]) == 2
+        assert sidecar["command"] == "ecstfl reproduce --profile smoke"
+    assert "figures/smoke/umap.png" in out
+
+
+def test_a_second_time_everything_is_reused_and_said(made):
+    folder, first = made
+    stamps = {p: p.stat().st_mtime_ns for p in folder.glob("figures/**/*")}
+    runs = {p: p.read_text() for p in folder.glob("results/smoke/runs/*/run.json")}
+    again = reproduce(folder)
+    assert again.count("finished, reused") == 2
+    assert "nothing to do, every run of this plan is finished" in again
+    assert {p: p.stat().st_mtime_ns for p in folder.glob("figures/**/*")} == stamps
+    assert {p: p.read_text() for p in folder.glob("results/smoke/runs/*/run.json")} == runs
+    assert again.split("Step 3")[1] == first.split("Step 3")[1]
+
+
+def test_a_lost_run_alone_is_trained_again_to_the_same_numbers(made, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(made[0], folder)
+    (lost,) = folder.glob("results/smoke/runs/ec-stfl-*")
+    before = json.loads((lost / "run.json").read_text())
+    shutil.rmtree(lost)
+    # as many threads as each of the two runs had side by side: sums in another order drift apart
+    threads = str(max(1, (os.cpu_count() or 1) // 2))
+    against = ["--against", str(made[0] / "results/smoke")]
+    out = reproduce(folder, *against, env=os.environ | {"OMP_NUM_THREADS": threads})
+    assert out.count("finished, reused") == 1
+    repeat = (folder / "results/smoke/repeat.md").read_text()
+    assert repeat in out
+    assert [line.split(" | ")[1:3] for line in repeat.splitlines()[2:4]] == [["1", "1"]] * 2
+    assert "synthetic" in repeat
+    after = json.loads((lost / "run.json").read_text())
+    assert after["confusion"] == before["confusion"]
+    first, second = (r["history"][-1]["loss"] for r in (before, after))
+    assert second == pytest.approx(first, rel=1e-4)
+
+
+def test_nothing_to_compare_with_is_said_before_anything_is_trained(tmp_path, capsys):
+    command = ["reproduce", "--profile", "smoke", "--against", str(tmp_path / "elsewhere")]
+    places = [f"--{name}={tmp_path / name}" for name in ("results", "figures", "cache")]
+    assert cli.main([*command, *places]) == 2
+    assert "elsewhere holds no finished run to compare with" in capsys.readouterr().err
+    assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_without_training_an_incomplete_plan_is_rendered_and_marked(made, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(made[0], folder)
+    (lost,) = folder.glob("results/smoke/runs/ec-stfl-*")
+    shutil.rmtree(lost)
+    out = reproduce(folder, "--no-train")
+    assert "left out; 1 of 2 run(s) are missing" in out
+    assert "INCOMPLETE: 1 of 2 runs are finished" in out
+    assert not lost.exists()
+
+
+def test_without_resuming_earlier_runs_are_kept_and_trained_anew(made, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(made[0], folder)
+    before = (folder / "results/smoke/table.md").read_text()
+    out = reproduce(folder, "--no-resume", "--methods", "softmax")
+    runs = sorted(p.name.split("-")[0] for p in folder.glob("results/smoke/runs/*.earlier-1"))
+    assert runs == ["softmax"]
+    assert out.count("to train") == 1
+    out = reproduce(folder)
+    assert out.count("finished, reused") == 2
+    assert (folder / "results/smoke/table.md").read_text() == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_run_of_a_profile_is_planned_beside_its_softmax_twin(name):
+    clipset, _ = toy_data()
+    profile = get_profile(name)
+    runs = plan_runs(profile, select_clips(profile, clipset))
+    k = len(profile.methods)
+    assert len(runs) == profile.folds * len(profile.seeds) * k
+    assert profile.methods[:2] == (SOFTMAX, EC_STFL)
+    for start in range(0, len(runs), k):
+        softmax, *others = runs[start : start + k]
+        assert [run.loss for run in (softmax, *others)] == list(profile.methods)
+        for other in others:
+            assert dataclasses.replace(other, loss=SOFTMAX) == softmax  # nothing else differs
+
+
+def test_a_profile_with_few_groups_keeps_whole_groups():
+    clipset, _ = toy_data(groups=20)
+    small = select_clips(get_profile("smoke"), clipset)
+    assert len(small) == 5 * 2 * 7
+    assert small.folds == clipset.folds
+
+
+def test_a_set_without_folds_is_refused():
+    clipset, _ = toy_data()
+    bare = dataclasses.replace(
+        clipset, clips=tuple(dataclasses.replace(c, fold=None) for c in clipset)
+    )
+    with pytest.raises(UserError, match="has no folds"):
+        plan_runs(get_profile("quick"), bare)
+
+
+def test_runs_claimed_elsewhere_are_left_alone(tmp_path):
+    clipset, clips = toy_data()
+    mine, theirs = (toy_config(clipset, epochs=1, seed=s) for s in (0, 1))
+
+    class Prepared:
+        pass
+
+    prepared = Prepared()
+    prepared.clipset, prepared.clips = clipset, clips
+    places = Prepared()
+    places.results = tmp_path
+    code = (
+        "import sys, time; from pathlib import Path; from ecstfl.runs.run_folder import claim\n"
+        "with claim(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    directory = run_directory(tmp_path, theirs)
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(directory)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline().strip() == "held"
+        train_all._train_pending([mine, theirs], prepared, places, "cpu", lambda *_: None)
+    finally:
+        other.kill()
+        other.wait()
+    assert finished_run(tmp_path, mine) is not None
+    assert finished_run(tmp_path, theirs) is None
+    with claim(directory) as free:
+        assert free
+
+
+def test_profiles_differ_only_in_price():
+    quick, full = get_profile("quick"), get_profile("full")
+    assert quick.preprocess == full.preprocess
+    assert isinstance(quick.preprocess, PreprocessConfig)
+    assert quick.backbone == full.backbone
+    assert full.optim == dataclasses.replace(quick.optim, epochs=40, precision="bf16")
+    assert set(quick.methods) < set(full.methods)
+    assert isinstance(quick.optim, OptimConfig)
+    assert np.prod([full.folds, len(full.seeds)]) >= 15
+
+
+def test_slow_bfloat16_is_told_only_where_it_is_asked_for_and_slow(monkeypatch):
+    clipset, _ = toy_data(groups=5)
+    plain = toy_config(clipset)
+    half = dataclasses.replace(plain, optim=dataclasses.replace(plain.optim, precision="bf16"))
+    seconds = {"bf16": 3.0, "fp32": 1.0}
+    monkeypatch.setattr(estimate, "seconds_a_clip", lambda *a: seconds[a[-1]])
+    advice = estimate.bfloat16_advice(half, None, 1, "cpu")
+    assert "3.0 times as long" in advice
+    assert "--precision fp32" in advice
+    assert estimate.bfloat16_advice(plain, None, 1, "cpu") is None
+    seconds["bf16"] = 1.2
+    assert estimate.bfloat16_advice(half, None, 1, "cpu") is None
+
+
+def test_chosen_methods_are_a_part_of_the_same_plan():
+    clipset, _ = toy_data()
+    full = get_profile("full")
+    whole = plan_runs(full, clipset)
+    part = plan_runs(choose_methods(full, ["softmax", "ec-stfl:patent:0.1"]), clipset)
+    assert len(part) == 30
+    assert set(part) < set(whole)  # the same runs, so that the rest can follow later
+    assert {(c.loss.form, c.loss.weight) for c in part} == {("patent", 0.0), ("patent", 0.1)}
+    assert choose_methods(full, ["ec-stfl"]).methods == full.methods[1:5]
+    assert choose_methods(full, ["ec-stfl:paper", "center"]).methods == (
+        full.methods[3],
+        full.methods[5],
+    )
+    for weight in ("1e-05", "1e-5", "0.00001", "1E-5"):
+        assert choose_methods(full, [f"center:{weight}"]).methods == full.methods[5:]
+    assert len(set(map(method_names, full.methods))) == len(full.methods)
+    with pytest.raises(UserError, match="the full profile has no method 'focal'; it has softmax, "):
+        choose_methods(full, ["focal"])
+
+
+def test_two_rows_of_one_form_become_one_under_a_weight():
+    parser = cli.build_parser()
+    arguments = parser.parse_args(["reproduce", "--profile", "full", "--weight", "1"])
+    methods = cli._profile(arguments, get_profile("full")).methods
+    assert [m.weight for m in methods if m.method == "ec-stfl"] == [1.0, 1.0, 1.0]
+    assert [m.form for m in methods if m.method == "ec-stfl"] == [
+        "patent",
+        "paper",
+        "released",
+    ]
+
+
+def test_only_the_training_processes_are_told_to_keep_memory(monkeypatch):
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "7")
+    monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
+    before = dict(os.environ)
+    with train_all._keeping_memory():
+        assert os.environ["MALLOC_MMAP_MAX_"] == "7"
+        assert int(os.environ["MALLOC_TOP_PAD_"]) > 0
+    assert dict(os.environ) == before

@@ -1,0 +1,81 @@
+"""What a reproduction draws from finished runs, and that it draws nothing twice."""
+
+import json
+
+import numpy as np
+import pytest
+from madeup import made_up_table
+
+from ecstfl.experiments.report import DERIVED, render
+from ecstfl.files import write_json
+from ecstfl.runs.places import Places
+from ecstfl.runs.run_folder import run_directory, write_features
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    return Places(folder / "results", folder / "figures", folder / "cache")
+
+
+@pytest.fixture(scope="module")
+def plan(places):
+    table = made_up_table(folds=(1, 2), seeds=(0, 1))
+    for config, (run, features) in table.items():
+        run["history"][2] |= {"held_out_war": 0.7, "held_out_uar": 0.7}
+        directory = run_directory(places.results, config)
+        write_features(directory, **features)
+        write_json(directory / "run.json", run)
+    return list(table)
+
+
+def sidecar(places, name):
+    return json.loads((places.figures / f"{name}.json").read_text())
+
+
+def test_pairs_closely_and_everything_together(places, plan):
+    written = render(plan, places, command="ecstfl reproduce", say=lambda _: None)
+    drawn = {path.stem for path in written if path.suffix == ".png"}
+    assert drawn == {
+        "umap", "umap-grid", "confusion", "confusion-pooled", "curves", "forest", "one-class",
+        "peeking",
+    }  # fmt: skip
+    names = [config.name for config in plan]
+    for name in ("forest", "one-class", "peeking", "confusion-pooled"):
+        assert sidecar(places, name)["runs"] == names
+    for name in ("umap", "confusion", "curves"):
+        assert sidecar(places, name)["runs"] == names[:2]
+    fold1 = [c.name for c in plan if c.fold == 1]
+    assert sidecar(places, "umap-grid")["runs"] == fold1
+    assert sidecar(places, "forest")["commit"] == ["commit-of-seed-0", "commit-of-seed-1"]
+
+
+def test_what_is_up_to_date_is_left_alone_and_what_is_not_is_drawn(places, plan):
+    stamp = {path: path.stat().st_mtime_ns for path in places.figures.iterdir()}
+    render(plan, places, command="ecstfl reproduce", say=lambda _: None)
+    assert stamp == {path: path.stat().st_mtime_ns for path in places.figures.iterdir()}
+    first = (places.figures / "forest.svg").read_bytes()
+    render(plan[:4], places, command="ecstfl reproduce", say=lambda _: None)
+    assert sidecar(places, "forest")["runs"] == [c.name for c in plan[:4]]
+    render(plan, places, command="ecstfl reproduce", say=lambda _: None)
+    assert (places.figures / "forest.svg").read_bytes() == first  # and to the same bytes
+
+
+def test_features_of_the_made_up_runs_are_what_their_confusion_says(places, plan):
+    """The oracle's oracle: table and figures read different files of a run."""
+    for config in plan:
+        directory = run_directory(places.results, config)
+        run = json.loads((directory / "run.json").read_text())
+        features = np.load(directory / "features.npz")
+        right = (features["labels"] == features["predictions"]).sum()
+        assert np.trace(run["confusion"]) == right
+
+
+def test_a_plan_without_pairs_leaves_no_answer_of_another_behind(places, plan):
+    files = [places.results / name for name in DERIVED]
+    landed = [json.loads(path.read_text()) for path in places.results.glob("runs/*/run.json")]
+    render(plan, places, command="ecstfl reproduce", landed=landed, say=lambda _: None)
+    assert all(path.exists() for path in files)
+    alone = [config for config in plan if config.loss.method == "softmax"]
+    written = render(alone, places, command="ecstfl reproduce", say=lambda _: None)
+    assert not any(path.exists() or path in written for path in files)

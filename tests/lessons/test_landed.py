@@ -1,0 +1,248 @@
+"""What README shows is what the landed runs say, and they are of the present plan and data."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ecstfl.datasets.embedded import open_embedded
+from ecstfl.evaluation import differences as changes
+from ecstfl.evaluation import one_class, repeat
+from ecstfl.evaluation.table import build_table, markdown
+from ecstfl.experiments.profiles import choose_methods, get_profile, plan_runs
+from ecstfl.experiments.study import collect, plan_study, to_csv
+from ecstfl.experiments.study import markdown as study_markdown
+from ecstfl.metrics.clusters import cluster_measures
+from ecstfl.metrics.recognition import confusion_matrix
+from ecstfl.runs.config import RunConfig, from_dict
+from ecstfl.runs.places import Places
+from ecstfl.runs.run_folder import finished_run, read_features
+
+ROOT = Path(__file__).resolve().parents[2]
+LANDED = ROOT / "results" / "landed" / "quick"
+FULL = {
+    "full": ("balanced", None, (0, 1, 2), [15] * 6),
+    "embedded-longtail-full": (
+        "longtail",
+        ["softmax", "ec-stfl:patent", "ec-stfl:paper", "center"],
+        (0, 1, 2),
+        [15] * 5,
+    ),
+}
+"""Folder of landed runs of the full profile -> prior of the data, methods (None: all) and seeds of
+the plan, finished runs of each row."""
+RUNS = sorted(
+    path
+    for name in ("quick", "full-repeat", *FULL)
+    for path in LANDED.parent.glob(f"{name}/runs/*/run.json")
+)
+
+
+@pytest.fixture(scope="module")
+def configs():
+    return plan_runs(get_profile("quick"), open_embedded(ROOT / "data"))
+
+
+def test_the_landed_runs_are_of_todays_quick_profile_and_data(configs):
+    landed = {json.loads(path.read_text())["config_hash"] for path in RUNS}
+    assert {config.hash for config in configs} <= landed
+
+
+def test_readme_shows_the_table_of_the_landed_runs(configs):
+    table = markdown(build_table(LANDED, configs))
+    assert shown("README.md", "table", "quick") == table.strip()
+    assert (LANDED / "table.md").read_text() == table
+
+
+@pytest.fixture(scope="module")
+def full():
+    """Folder -> planned runs of which some or all are landed."""
+    profile = get_profile("full")
+    return {
+        name: plan_runs(
+            choose_methods(profile, methods) if methods else profile,
+            open_embedded(ROOT / "data", prior=prior),
+            seeds=seeds,
+        )
+        for name, (prior, methods, seeds, _) in FULL.items()
+    }
+
+
+def shown(document, kind, name):
+    """The part of a document that holds a landed table."""
+    part = (ROOT / document).read_text().split(f"<!-- landed {kind}: {name} -->")[1]
+    return part.split(f"<!-- end of landed {kind} -->")[0].strip()
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_readme_shows_the_landed_part_of_the_full_table(name, full):
+    folder = LANDED.parent / name
+    table = build_table(folder, full[name])
+    assert [row.runs for row in table.rows] == FULL[name][-1]
+    assert shown("README.md", "table", name) == markdown(table).strip()
+    assert (folder / "table.md").read_text() == markdown(table)
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_the_documents_show_what_changed_in_the_landed_runs(name, full):
+    folder = LANDED.parent / name
+    finished = [run for config in full[name] if (run := finished_run(folder, config))]
+    comparisons = changes.compare(finished)
+    text = changes.markdown(comparisons, build_table(folder, full[name]).marks)
+    assert shown("docs/recipe.md", "changes", name) == text.strip()
+    assert (folder / "changes.md").read_text() == text
+    assert (folder / "changes.csv").read_text() == changes.to_csv(comparisons)
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_the_documents_show_which_class_carries_the_clusters(name, full):
+    folder = LANDED.parent / name
+    finished = [run for config in full[name] if (run := finished_run(folder, config))]
+    comparisons = changes.compare(finished)
+    measured = one_class.measured(
+        (run["name"], read_features(folder / "runs" / run["name"])) for run in finished
+    )
+    text = one_class.markdown(comparisons, measured, build_table(folder, full[name]).marks)
+    assert (folder / "one-class.md").read_text() == text
+    assert (folder / "one-class.csv").read_text() == one_class.csv(comparisons, measured)
+    if name == "full":
+        assert shown("docs/recipe.md", "one class", name) == text.strip()
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda p: p.parent.name)
+def test_each_landed_run_agrees_with_its_own_predictions(path):
+    run = json.loads(path.read_text())
+    features = read_features(path.parent)
+    confusion = confusion_matrix(features["labels"], features["predictions"])
+    np.testing.assert_array_equal(confusion, run["confusion"])
+    logits = features["logits"].astype(np.float64)  # stored as float16: near ties may swap
+    chosen = logits[np.arange(len(logits)), features["predictions"]]
+    assert (chosen >= logits.max(1) - 0.02).all()
+    config = from_dict(RunConfig, run["config"])
+    assert config.hash == run["config_hash"]
+    assert config.name == path.parent.name
+    assert len(run["history"]) == config.optim.epochs
+    assert run["provenance"]["modified"] is False  # made by code that can be checked out
+
+
+@pytest.mark.parametrize("folder", FULL)
+@pytest.mark.parametrize("name", ["forest", "one-class", "peeking", "confusion-pooled"])
+def test_landed_figures_of_the_full_profile_name_all_its_runs(name, folder, full):
+    figures = ROOT / "figures" / "landed" / folder
+    sidecar = json.loads((figures / f"{name}.json").read_text())
+    finished = {c.name for c in full[folder] if finished_run(LANDED.parent / folder, c)}
+    assert set(sidecar["runs"]) == finished
+    assert "SYNTHETIC" in (figures / f"{name}.svg").read_text()
+
+
+@pytest.mark.parametrize("name", ["umap", "confusion", "curves"])
+def test_landed_figures_name_the_landed_runs(name, configs):
+    sidecar = json.loads((ROOT / f"figures/landed/quick/{name}.json").read_text())
+    assert sidecar["runs"] == [config.name for config in configs[:2]]
+    assert sidecar["synthetic"] is True
+    svg = (ROOT / f"figures/landed/quick/{name}.svg").read_text()
+    assert "SYNTHETIC" in svg
+
+
+def test_the_recipe_shows_the_rows_trained_again_and_they_are_within_the_tolerance():
+    folder = LANDED.parent / "full-repeat"
+    profile = choose_methods(get_profile("full"), ["softmax", "ec-stfl:patent:0.03"])
+    configs = plan_runs(profile, open_embedded(ROOT / "data"), seeds=(0,))
+    again = [run for config in configs if (run := finished_run(folder, config))]
+    repeats = repeat.compare(repeat.runs_to_meet(LANDED.parent / "full", configs), again)
+    text = repeat.markdown(repeats, build_table(folder, configs).marks)
+    assert (folder / "repeat.md").read_text() == text
+    assert shown("docs/recipe.md", "repeat", "full") == text.strip()
+    assert [(len(one.pairs), len(one.landed)) for one in repeats] == [(5, 15), (5, 15)]
+    for one in repeats:
+        for measure in repeat.MEASURES:
+            before, now = one.means(measure)
+            assert abs(now - before) <= one.tolerance(measure)
+
+
+def quick_in_bfloat16():
+    profile = get_profile("quick")
+    return replace(profile, optim=replace(profile.optim, precision="bf16"))
+
+
+STUDIES = {
+    "study": ("balanced", quick_in_bfloat16(), ["epochs"], (1,)),
+    "full-study": (
+        "balanced",
+        get_profile("full"),
+        ["patent", "paper", "released", "center"],
+        (1, 2, 3, 4, 5),
+    ),
+    "full-conditions": (
+        "balanced",
+        get_profile("full"),
+        ["warmup", "tap", "sampler", "batch", "people", "epochs", "width"],
+        (1,),
+    ),
+    "longtail-sampler": (
+        "longtail",
+        choose_methods(get_profile("full"), ["ec-stfl:patent:0.03"]),
+        ["sampler"],
+        (1, 2, 3),
+    ),
+}
+"""Folder of a landed study -> prior of the data, profile, axes and test folds left out; seed 0."""
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_recipe_shows_the_landed_study(name):
+    folder = LANDED.parent / name
+    prior, profile, axes, folds = STUDIES[name]
+    clips = open_embedded(ROOT / "data", prior=prior)
+    trials, runs = plan_study(profile, clips, axes, folds=folds, seeds=(0,))
+    points = collect(Places(folder, folder, folder), trials, runs)
+    assert shown("docs/recipe.md", "study", name) == study_markdown(points).strip()
+    assert (folder / "study.md").read_text() == study_markdown(points)
+    assert (folder / "study.csv").read_text() == to_csv(points)
+
+
+def over_folds():
+    """Lines of the recipe's table: Student's intervals of the differences to softmax-only."""
+    measures = {}
+    for path in (LANDED.parent / "full-study").glob("runs/*/run.json"):
+        run = json.loads(path.read_text())
+        loss = run["config"]["loss"]
+        form = loss["form"] if loss["method"] == "ec-stfl" else loss["method"]
+        features = read_features(path.parent)
+        x, y = features["embeddings"].astype(float), features["labels"]
+        left = [cluster_measures(x[y != c], y[y != c]).within_between for c in range(7)]
+        measures.setdefault((form, loss["weight"]), {})[run["config"]["fold"]] = (
+            100 * run["war"],
+            run["clusters"]["within_between"],
+            max(left),
+            100 * run["history"][-1]["train_war"],
+        )
+    base = np.array([measures["softmax", 0.0][fold] for fold in range(1, 6)])
+    means = base.mean(axis=0)
+    lines = [f"| softmax only | | | {means[1]:.2f} | {means[2]:.2f} | {means[3]:.1f} |"]
+    whole = sorted(key for key, known in measures.items() if len(known) == 5)
+    for form, weight in whole:
+        if form == "softmax":
+            continue
+        ours = np.array([measures[form, weight][fold] for fold in range(1, 6)])
+        gain = ours - base
+        low, high = stats.t.interval(0.95, 4, gain.mean(axis=0), stats.sem(gain, axis=0))
+        told = [
+            f"{m:+.{d}f} [{a:+.{d}f}, {b:+.{d}f}]"
+            for m, a, b, d in zip(gain.mean(axis=0), low, high, (1, 2, 2, 1), strict=True)
+        ]
+        mean = ours.mean(axis=0)
+        lines.append(
+            f"| {form} | {weight:g} | {told[0]} | {mean[1]:.2f}, {told[1]} "
+            f"| {mean[2]:.2f}, {told[2]} | {mean[3]:.1f}, {told[3]} |"
+        )
+    return lines
+
+
+def test_the_recipes_intervals_over_folds_are_those_of_the_landed_runs():
+    shown = (ROOT / "docs" / "recipe.md").read_text().split("<!-- landed study over folds -->")[1]
+    shown = shown.split("<!-- end of landed study over folds -->")[0].strip().splitlines()
+    assert shown[2:] == over_folds()

@@ -1,0 +1,156 @@
+"""The course under real nbgrader: releases, four submissions and the CSV of their points.
+
+Autograding runs a whole notebook for each submission, so by default it is done for the lesson of
+the formula; ``ECSTFL_COURSE=all`` does it for every lesson (40 minutes on two busy cores).
+"""
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("jupytext")
+pytest.importorskip("nbgrader", reason="nbgrader is an instructor's extra")
+
+from lessonkit import build as notebooks
+from lessonkit import lesson_books, lesson_source
+
+ROOT = Path(__file__).resolve().parents[2]
+LESSONS = [lesson_source.read_lesson(path) for path in lesson_source.sources(ROOT)]
+ALL = os.environ.get("ECSTFL_COURSE") == "all"
+GRADED = [lesson for lesson in LESSONS if ALL or lesson.name.startswith("04")]
+
+NOISE = """
+
+import functools, sys, warnings
+
+def noisy(function):
+    @functools.wraps(function)
+    def called(*arguments, **named):
+        warnings.warn("this is old")
+        print("grumble", file=sys.stderr)
+        return function(*arguments, **named)
+    return called
+
+"""
+
+
+def nbgrader(course, *arguments):
+    environment = {
+        **os.environ,
+        # nbgrader starts alembic by its name: found here without an activated environment too
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "ECSTFL_PROFILE": "smoke",
+        "ECSTFL_WIDGETS": "off",
+        "OMP_NUM_THREADS": "1",
+        "JUPYTER_PLATFORM_DIRS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", *arguments],
+        cwd=course,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """The folder of a course."""
+    return tmp_path_factory.mktemp("course")
+
+
+@pytest.fixture(scope="module")
+def release(course):
+    """Return a function: lesson -> its released notebook, made by nbgrader once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            notebooks.course(ROOT, course, [name[:2]])
+            nbgrader(course, "generate_assignment", name, "--create")
+            made[name] = course / "release" / name
+        return made[name]
+
+    return get
+
+
+def submit(release, course, student, name, change):
+    """Write a student's submission: the released notebook with changed cells."""
+    book = lesson_books.read_notebook(release(name) / f"{name}.ipynb")
+    for cell in book.cells:
+        if "nbgrader" in cell.metadata:
+            cell.source = change(cell.metadata.nbgrader.grade_id, cell.source)
+    target = course / "submitted" / student / name / f"{name}.ipynb"
+    target.parent.mkdir(parents=True)
+    target.write_text(lesson_books.dumps(book), encoding="utf-8")
+
+
+def answer_id(exercise):
+    return f"ex-{exercise.number.replace('.', '-')}-answer"
+
+
+def noisy(text):
+    """Let every function of an answer warn and write to stderr, and be right all the same."""
+    names = re.findall(r"^def (\w+)\(", text, re.MULTILINE)
+    return text + NOISE + "".join(f"{name} = noisy({name})\n" for name in names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_nothing_leaks_through_the_release(lesson, release):
+    folder = release(lesson.name)
+    assert [p.name for p in folder.iterdir()] == [f"{lesson.name}.ipynb"]
+    raw = (folder / f"{lesson.name}.ipynb").read_text(encoding="utf-8")
+    assert "HIDDEN TESTS" not in raw
+    assert "SOLUTION" not in raw
+    book = lesson_books.read_notebook(folder / f"{lesson.name}.ipynb")
+    shown = {c.metadata.nbgrader.grade_id: c for c in book.cells if "nbgrader" in c.metadata}
+    for exercise in lesson.exercises:
+        released = shown[answer_id(exercise)].source
+        assert "raise NotImplementedError" in released
+        for line in lesson_books.solution_lines(exercise.answer.text):
+            assert line not in released.splitlines() or len(line) < 12
+        for hidden in exercise.hidden:
+            for line in lesson_books.without_markers(hidden.text).splitlines():
+                assert "assert" not in line or line.strip() not in raw
+    points = sum(c.metadata.nbgrader.get("points", 0) for c in shown.values())
+    assert points == sum(e.points for e in lesson.exercises)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", GRADED, ids=lambda lesson: lesson.name)
+def test_submissions_get_the_points_they_deserve(lesson, release, course):
+    """Perfect, half, tampered with the tests, and right but noisy on stderr."""
+    solved = {answer_id(e): lesson_books.without_markers(e.answer.text) for e in lesson.exercises}
+    half = lesson.exercises[: max(1, len(lesson.exercises) // 2)]
+    kept = {answer_id(e) for e in half}
+
+    def tampered(cell, text):
+        return text if "answer" in cell else "print('right')"
+
+    for student, change in (
+        ("perfect", lambda cell, text: solved.get(cell, text)),
+        ("half", lambda cell, text: solved[cell] if cell in kept else text),
+        ("tampered", tampered),
+        ("noisy", lambda cell, text: noisy(solved[cell]) if cell in solved else text),
+    ):
+        submit(release, course, student, lesson.name, change)
+    nbgrader(course, "autograde", lesson.name)
+    nbgrader(course, "export")
+
+    with (course / "grades.csv").open(newline="") as lines:
+        found = [row for row in csv.DictReader(lines) if row["assignment"] == lesson.name]
+    total = sum(e.points for e in lesson.exercises)
+    assert {float(row["max_score"]) for row in found} == {total}
+    assert {row["student_id"]: float(row["score"]) for row in found} == {
+        "perfect": total,
+        "half": sum(e.points for e in half),
+        "tampered": 0,
+        "noisy": total,
+    }

@@ -1,0 +1,35 @@
+"""The handful of clips that lessons train on."""
+
+import numpy as np
+import pytest
+from lessonkit.practice import PREPROCESS, practice_clips, practice_run
+
+from ecstfl.errors import UserError
+from ecstfl.training.train import split_clips
+
+
+@pytest.mark.slow
+def test_one_person_a_fold_is_prepared_once(tmp_path):
+    clipset, clips = practice_clips(1, tmp_path / "cache")
+    assert len(clipset) == 35
+    assert clips.shape == (35, PREPROCESS.frames, PREPROCESS.size, PREPROCESS.size, 3)
+    assert clips.dtype == np.uint8
+    assert np.bincount(clipset.labels).tolist() == [5] * 7
+    again, same = practice_clips(1, tmp_path / "cache")
+    assert again.ids == clipset.ids
+    np.testing.assert_array_equal(same, clips)
+    config = practice_run(clipset, method="softmax", weight=0.5)
+    assert config.loss.weight == 0
+    train, held_out = split_clips(clipset, config)
+    assert len(train) == 28
+    assert not set(clipset.groups[train]) & set(clipset.groups[held_out])
+    names = {
+        practice_run(clipset, seed=s, form=f).name for s in (0, 1) for f in ("patent", "paper")
+    }
+    assert len(names) == 4
+
+
+def test_a_number_out_of_range_is_told():
+    for number in (0, 41):
+        with pytest.raises(UserError, match="1 to 40"):
+            practice_clips(number)

@@ -1,0 +1,89 @@
+"""The benchmark of the loss: it runs to its end, adds slices, and its record is the document's."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+SPEC = importlib.util.spec_from_file_location("benchmark_of_loss", ROOT / "benchmarks" / "loss.py")
+benchmark = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(benchmark)
+
+
+def row(record, n, name):
+    (found,) = [r for r in record["rows"] if (r["n"], r["name"]) == (n, name)]
+    return found
+
+
+def test_runs_to_its_end_and_adds_slices(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "step_share", lambda device: STEP | {"device": device})
+    monkeypatch.setattr(benchmark, "resident", lambda: MEMORY)
+    path = tmp_path / "loss.json"
+    common = ["--device", "cpu", "--widths", "5", "--seconds", "0.01", "--json", str(path)]
+    benchmark.main([*common, "--sizes", "6"])
+    first = json.loads(path.read_text())
+    benchmark.main([*common, "--sizes", "9", "--parts", "sizes"])
+    record = json.loads(path.read_text())
+    assert {r["n"] for r in record["rows"]} == {6, 9}
+    assert [r for r in record["rows"] if r["n"] == 6] == first["rows"]
+    for name in ("ec_stfl patent", "ec_stfl released", "patent by torch.cdist"):
+        assert row(record, 9, name)["ms"] > 0
+        assert row(record, 9, name)["peak MB"] > 0
+    assert row(record, 9, "bare torch.cdist")["x cdist"] == 1
+    (naive,) = record["naive"]
+    both = 1e3 * (naive["value s"] + naive["gradient s"])
+    assert naive["times"] == pytest.approx(both / naive["fast ms"])
+    assert record["step"] == [STEP]
+    assert "| ec_stfl patent |" in capsys.readouterr().out
+    benchmark.main(["--table", str(path)])
+    assert "0.500 %: 5 ms of 1 s (from batch 1 and 3)" in capsys.readouterr().out
+
+
+STEP = {
+    "device": "cpu",
+    "step s": 1.0,
+    "measured": "from batch 1 and 3",
+    "joint ms": 5.0,
+    "softmax ms": 2.0,
+    "share": 0.005,
+}
+MEMORY = {"n": 8192, "d": 4096, "resident MB": 1100.0, "seconds": 40.0}
+
+
+def test_targets_are_judged():
+    bare = {"device": "cpu", "n": 24, "d": 512, "x products": 1.0, "x cdist L1": 2.0}
+    rows = [
+        bare | {"name": "ec_stfl patent", "x cdist": 1.5},
+        bare | {"name": "ec_stfl paper", "x cdist": 1.51},
+        bare | {"name": "ec_stfl released", "x cdist": 9.0, "x cdist L1": 0.4},
+    ]
+    slow = {"n": 64, "d": 4096, "value s": 1.0, "gradient s": 3.0, "fast ms": 5.0, "times": 800.0}
+    record = {"machine": {"cpu": "m"}, "rows": rows, "naive": [slow], "step": [STEP]}
+    verdicts = [verdict for *_, verdict in benchmark.targets(record | {"memory": [MEMORY]})]
+    no = "**not met**"
+    assert verdicts == [no, "met", no, "met", "met", no]
+
+
+def test_time_is_measured_where_it_passes():
+    """A pass takes the time that its backward takes as well."""
+
+    def slow(x, y):
+        return (x @ x.T).sum()
+
+    x, y = torch.randn(200, 300), torch.zeros(200)
+    assert 0 < benchmark.one_pass(slow, x, y) < 60
+    assert benchmark.peak_megabytes(slow, x, y) >= 200 * 200 * 4 / 2**20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_full_width_batch_of_8192_grows_the_process_by_less_than_a_gigabyte():
+    """What the system had to give, not what was counted: n = 8,192, d = 4,096, gradient and all."""
+    found = benchmark.resident()
+    assert found["resident MB"] > 8192 * 4096 * 4 / 2**20  # at least the gradient itself
+    assert found["resident MB"] < 1024

@@ -1,0 +1,256 @@
+"""The predict command, annotated videos, the webcam helper: what the user sees."""
+
+import argparse
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from lessonkit.webcam import open_source, watch
+from media import real
+from test_recognizer import SIDE, Squares, picture
+from toy import toy_config, toy_data
+
+from ecstfl.cli import predict
+from ecstfl.clips.preprocess import PreprocessConfig
+from ecstfl.errors import UserError
+from ecstfl.labels import CLASSES
+from ecstfl.predict import annotate
+from ecstfl.predict.annotate import annotate_video, draw, write_video
+from ecstfl.predict.recognizer import HONESTY, Options, Recognizer
+from ecstfl.training.train import build_backbone, save_model
+from ecstfl.video.reading import read_frames
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory):
+    """An untrained model that takes whole frames for faces."""
+    config = toy_config(
+        toy_data()[0], preprocess=PreprocessConfig(frames=8, size=16, alignment="none")
+    )
+    torch.manual_seed(0)
+    network = build_backbone(config.backbone, config.augment.frames, config.augment.size)
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_model(path, network, config)
+    return path
+
+
+@pytest.fixture(scope="module")
+def face_model(tmp_path_factory):
+    """An untrained model that looks for faces."""
+    config = toy_config(toy_data()[0], preprocess=PreprocessConfig(frames=8, size=32))
+    torch.manual_seed(0)
+    network = build_backbone(config.backbone, config.augment.frames, config.augment.size)
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_model(path, network, config)
+    return path
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "square.mp4"
+    frames = [picture(10 + i // 2, seed=i) for i in range(60)]
+    write_video(path, iter(frames), 25.0)
+    return path
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    predict.add_predict_parser(parser.add_subparsers())
+    args = parser.parse_args(["predict", "--quiet", "--workers", "1", *map(str, arguments)])
+    return args.run(args)
+
+
+# --- command -------------------------------------------------------------------------------------
+
+
+def test_the_table_and_the_files_say_the_same(model_path, video, tmp_path, capsys):
+    out = tmp_path / "o.json", tmp_path / "o.csv"
+    code = run(video, "--model", model_path, "--window", 0.8, "--threshold", 0,
+               "--json", out[0], "--csv", out[1])  # fmt: skip
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert HONESTY in printed
+    assert "rendered faces (synthetic)" in printed
+    told = json.loads(out[0].read_text())
+    rows = list(csv.DictReader(out[1].open()))
+    (prediction,) = told["predictions"]
+    windows = prediction["people"][0]["windows"]
+    assert HONESTY in told["statement"]
+    assert len(rows) == len(windows) == 5
+    for row, window in zip(rows, windows, strict=True):
+        assert float(row["start"]) == pytest.approx(window["start"], abs=1e-3)
+        assert row["outcome"] == window["outcome"]
+        p = [float(row[name]) for name in CLASSES]
+        assert p == pytest.approx([window["probabilities"][name] for name in CLASSES], abs=1e-6)
+        assert row["expression"] == CLASSES[int(np.argmax(p))]
+    assert prediction["expression"] in printed
+    assert "100 % of the frames" in printed
+
+
+def test_exit_codes_tell_all_some_and_none(model_path, video, tmp_path, capsys):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"nothing")
+    assert run(video, "--model", model_path) == 0
+    assert run(bad, video, tmp_path / "missing.mp4", "--model", model_path) == 1
+    errors = capsys.readouterr().err
+    assert "bad.mp4" in errors
+    assert "missing.mp4" in errors
+    assert run(bad, "--model", model_path) == 2
+    assert run(tmp_path / "missing", "--model", model_path) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--threshold", "3"), "threshold"),
+        (("--window", "0"), "window"),
+        (("--checkpoint", "nowhere.safetensors"), "no model at"),
+    ],
+)
+def test_bad_options_are_one_sentence(options, told, model_path, video):
+    if "--checkpoint" not in options:
+        options = (*options, "--model", model_path)
+    with pytest.raises(UserError, match=told):
+        run(video, *options)
+
+
+def test_several_videos_are_annotated_into_a_folder_and_none_is_overwritten(
+    model_path, video, tmp_path
+):
+    copy = tmp_path / "square.mp4"
+    copy.write_bytes(video.read_bytes())
+    with pytest.raises(UserError, match="several videos need a folder"):
+        run(video, copy, "--model", model_path, "--annotate", tmp_path / "a.mp4")
+    with pytest.raises(UserError, match="would overwrite"):
+        run(copy, "--model", model_path, "--annotate", copy)
+    with pytest.raises(UserError, match="is one of the videos"):
+        run(copy, "--model", model_path, "--json", copy)
+    assert copy.read_bytes() == video.read_bytes()
+    assert run(video, copy, "--model", model_path, "--annotate", tmp_path / "out") == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["square-2.mp4", "square.mp4"]
+
+
+def test_a_folder_is_searched_for_videos(model_path, video, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").write_bytes(video.read_bytes())
+    (tmp_path / "empty").mkdir()
+    assert run(tmp_path / "in", tmp_path / "empty", "--model", model_path) == 1
+    captured = capsys.readouterr()
+    assert "a.mp4" in captured.out
+    assert "no video and no frame folder" in captured.err
+
+
+def test_stretches_join_neighbours_and_weigh_by_time():
+    class W:
+        def __init__(self, outcome, p):
+            self.outcome, self.probabilities, self.coverage = outcome, (p,), 1.0
+
+    rows = predict.stretches([(0, 1, W("Sad", 0.5)), (1, 4, W("Sad", 0.9)), (4, 5, None)])
+    assert rows[0][:3] == (0, 4, "Sad")
+    assert rows[0][3] == pytest.approx(0.8)
+    assert rows[1][:3] == (4, 5, "no face")
+
+
+# --- annotated video -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Frames without loss, in which :class:`Squares` finds the face: at x = 5, 6, ..."""
+    path = tmp_path_factory.mktemp("frames")
+    for i in range(38):
+        cv2.imwrite(str(path / f"{i}.png"), picture(5 + i, seed=i)[..., ::-1])
+    return path
+
+
+def test_box_and_inset_sit_on_the_face(face_model, folder):
+    recognizer = Recognizer(face_model, Options(threshold=0.0))
+    recognizer._backend = Squares()
+    prediction = recognizer.recognize(folder, track=True)
+    colour = annotate.colour_of(prediction.outcome)
+    zoom = annotate.MIN_HEIGHT / SIDE
+    images = list(draw(prediction, recognizer))
+    assert len(images) == 38
+    for i, image in enumerate(images):
+        width = round(SIDE * zoom)
+        row = image[round(30 * zoom), :width].astype(int)
+        for side in (5 + i, 5 + i + 19):  # left and right edge of the square
+            at = round((side + 0.5) * zoom)
+            assert (abs(row[max(0, at - 4) : at + 4] - colour).max(1) < 12).any()
+        inset = image[12 : 12 + annotate.INSET, width + 12 : width + 12 + annotate.INSET]
+        assert inset[40:110, 30:100].mean() > 240  # the middle of the face, and not the noise
+
+
+def test_the_annotated_video_is_h264_with_every_frame(model_path, video, tmp_path):
+    import av
+
+    recognizer = Recognizer(model_path)
+    prediction = recognizer.recognize(video, track=True)
+    out = tmp_path / "sub" / "out.mp4"
+    annotate_video(prediction, recognizer, out)
+    assert len(list(read_frames(out))) == prediction.frames == 60
+    with av.open(str(out)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert float(stream.average_rate) == pytest.approx(25)
+        assert (stream.width % 2, stream.height % 2) == (0, 0)
+    assert [p.name for p in out.parent.iterdir()] == ["out.mp4"]
+    with pytest.raises(UserError, match="track=True"):
+        annotate_video(recognizer.recognize(video), recognizer, out)
+
+
+def test_a_failed_video_leaves_nothing_behind(tmp_path):
+    def frames():
+        yield np.zeros((32, 32, 3), np.uint8)
+        raise UserError("the source broke")
+
+    with pytest.raises(UserError, match="the source broke"):
+        write_video(tmp_path / "o.mp4", frames(), 25.0)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.14, "3.1 s"), (75, "1:15"), (7205, "2:00:05")])
+def test_clock(seconds, text):
+    assert annotate.clock(seconds) == text
+
+
+# --- webcam --------------------------------------------------------------------------------------
+
+
+def test_without_a_camera_the_file_is_watched(face_model, folder):
+    recognizer = Recognizer(face_model, Options(window=0.8))
+    recognizer._backend = Squares()
+    shown = []
+    windows = watch(
+        recognizer, camera=-1, fallback=folder, seconds=1.4, show=shown.append, every=10
+    )
+    assert len(shown) == 4  # 1.4 s are 35 frames, of which each tenth
+    assert all(image.shape == shown[0].shape for image in shown)
+    assert [round(w.end * 25) for w in windows] == [20, 30, 35]
+    assert recognizer.options == Options(window=0.8)  # watching changes nothing here
+
+
+def test_neither_camera_nor_file_is_told():
+    with pytest.raises(UserError, match="no camera"):
+        open_source(camera=-1)
+
+
+# --- real people ---------------------------------------------------------------------------------
+
+
+def test_a_real_video_from_file_to_annotated_file(face_model, tmp_path, capsys):
+    source = real("single_face")
+    out = tmp_path / "out.mp4"
+    assert run(source, "--model", face_model, "--annotate", out, "--window", 1.0) == 0
+    assert "face in 100 % of the frames" in capsys.readouterr().out
+    assert len(list(read_frames(out))) == 72
+
+
+def test_a_real_video_that_loses_its_face(face_model, capsys):
+    assert run(real("face_noface"), "--model", face_model, "--window", 1.0) == 0
+    printed = capsys.readouterr().out
+    assert "no face" in printed
+    assert "face in 72 of 169 frames" in printed

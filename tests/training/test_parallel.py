@@ -1,0 +1,156 @@
+"""Two processes under torchrun are one process with the whole batch."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from together import config_of
+from torch import nn
+from toy import toy_data
+
+from ecstfl.clips.augment import AugmentConfig, training_view
+from ecstfl.predict.recognizer import load_model
+from ecstfl.runs.run_folder import read_features, read_run, run_directory
+from ecstfl.training.parallel import Crew, crew, decide, joined, replicated, shared_batch_norm, wait
+from ecstfl.training.train import train_run
+
+HERE = Path(__file__).parents[1]
+METHODS = ("softmax", "ec-stfl", "center")
+CLIPSET, CLIPS = toy_data()
+
+
+def torchrun(*arguments, env=None):
+    """Start two gloo processes on this machine; return (exit code, output)."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, "--standalone", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}),
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Results of one process and of two."""
+    alone, pair = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("pair")
+    for method in METHODS:
+        train_run(config_of(CLIPSET, method), CLIPSET, CLIPS, alone)
+    # interrupted after an epoch, and taken up again
+    code, said = torchrun(HERE / "together.py", pair, METHODS[0], env={"STOP_AFTER": "1"})
+    assert code != 0, said
+    code, said = torchrun(HERE / "together.py", pair, *METHODS)
+    assert code == 0, said
+    return alone, pair, said
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_are_one_with_the_whole_batch(both, method):
+    alone, pair, _ = both
+    config = config_of(CLIPSET, method)
+    one, two = (read_run(run_directory(results, config)) for results in (alone, pair))
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert len(two["history"]) == config.optim.epochs
+    for left, right in zip(one["history"], two["history"], strict=True):
+        assert left.keys() == right.keys()
+        for name, value in left.items():
+            assert right[name] == pytest.approx(value, rel=1e-4, abs=1e-4), name
+    weights = [
+        load_model(run_directory(results, config) / "model.safetensors")[1].state_dict()
+        for results in (alone, pair)
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-2, atol=2e-3, msg=name)
+    logits = [read_features(run_directory(r, config))["logits"] for r in (alone, pair)]
+    np.testing.assert_allclose(*[x.astype(float) for x in logits], atol=2e-2)
+
+
+def test_every_process_returns_the_run_and_the_first_alone_writes(both):
+    _, pair, said = both
+    for method in METHODS:
+        # two processes may write into one line
+        told = re.findall(rf"([01]) of 2: {method} (\d\.\d{{6}})", said)
+        assert sorted(rank for rank, _ in told) == ["0", "1"]
+        assert len({value for _, value in told}) == 1
+        files = {p.name for p in run_directory(pair, config_of(CLIPSET, method)).iterdir()}
+        assert files == {"run.json", "features.npz", "model.safetensors"}
+
+
+def test_shares_cover_a_batch_once_and_evenly():
+    for size in (1, 2, 3, 5):
+        for n in range(size, 20):
+            shares = [Crew(rank, size).share(n) for rank in range(size)]
+            assert [i for s in shares for i in range(n)[s]] == list(range(n))
+            lengths = [s.stop - s.start for s in shares]
+            assert max(lengths) - min(lengths) <= 1
+            assert min(lengths) >= 1
+
+
+def test_a_share_sees_the_views_that_one_process_would_have_seen():
+    stored = torch.from_numpy(CLIPS[:7])
+    config = AugmentConfig(size=16, frames=2)
+    whole = training_view(stored, config, torch.Generator().manual_seed(5))
+    for rows in (slice(0, 3), slice(3, 7)):
+        part = training_view(stored, config, torch.Generator().manual_seed(5), rows)
+        torch.testing.assert_close(part, whole[rows])
+
+
+def test_alone_nothing_changes():
+    model = nn.Sequential(nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4))
+    assert crew() == Crew(0, 1)
+    assert shared_batch_norm(model) is model
+    assert type(model[1]) is nn.BatchNorm3d
+    assert replicated(model, "1") == (model, "1")
+    assert decide(True)
+    assert not decide(False)
+    wait()
+    with joined("cpu") as ours:
+        assert ours.alone
+
+
+LEAVING = """
+import gc, weakref
+import torch.distributed as dist
+from torch import nn
+from ecstfl.training.parallel import joined, replicated
+
+gc.disable()  # a network in a circle lives until somebody looks for it
+with joined("cpu"):
+    replica, _ = replicated(nn.Linear(2, 2), "")
+    circle = [replica]
+    circle.append(circle)
+    weakref.finalize(replica, lambda: print(f"group: {dist.is_initialized()}", flush=True))
+    del replica, circle
+print("left", flush=True)
+"""
+
+
+def test_no_replica_outlives_the_group(tmp_path):
+    # one that does ends gloo's threads with Python's lock held, and may wait for them for ever
+    script = tmp_path / "leaving.py"
+    script.write_text(LEAVING)
+    code, said = torchrun(script)
+    assert code == 0, said
+    assert said.count("group: True") == said.count("left") == 2, said
+
+
+@pytest.mark.slow
+def test_the_command_line_under_torchrun(tmp_path):
+    places = ["--results", tmp_path / "r", "--figures", tmp_path / "f", "--cache", tmp_path / "c"]
+    code, said = torchrun(
+        "-m", "ecstfl", "train", "--profile", "smoke", "--method", "softmax", "--device", "cpu",
+        *places,
+    )  # fmt: skip
+    assert code == 0, said
+    assert said.count("Step 3 of 3") == 1  # one process speaks
+    (path,) = (tmp_path / "r" / "runs").iterdir()
+    assert read_run(path)["processes"] == 2
+    assert (tmp_path / "r" / "table.md").exists()
