@@ -1,9 +1,9 @@
 """The network as an ONNX file: ``python -m tools.export_onnx MODEL.safetensors OUT.onnx``.
 
 Backbone and classifier only: the file takes clips as the network saw them in training
-(:func:`ecstfl.clips.augment.test_view`: aligned, standardised) and gives logits. Classes, temperature and
-the run's configuration travel in its metadata. The export is checked in onnxruntime before the
-file takes its place.
+(:func:`ecstfl.clips.augment.center_view`: aligned, standardised) and gives logits. Classes,
+temperature and the run's configuration travel in its metadata. The export is checked in
+onnxruntime before the file takes its place.
 """
 
 from __future__ import annotations

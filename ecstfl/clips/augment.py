@@ -94,16 +94,13 @@ def training_view(
     return clips * gain[rows].to(clips.device)[:, None, None, None, None]
 
 
-def test_view(stored: Tensor, config: AugmentConfig) -> Tensor:
+def center_view(stored: Tensor, config: AugmentConfig) -> Tensor:
     """Return the central view of each clip: shapes and layout as in :func:`training_view`."""
     n = stored.shape[0]
     step = _step(stored, config)
     theta = torch.zeros(n, 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = config.crop
     return _sample(stored, torch.full((n,), step // 2), step, theta, config)
-
-
-test_view.__test__ = False  # pytest collects by prefix; this is no test
 
 
 def _step(stored: Tensor, config: AugmentConfig) -> int:

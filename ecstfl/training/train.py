@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ecstfl.clips.array import MappedClips
-from ecstfl.clips.augment import test_view, training_view
+from ecstfl.clips.augment import center_view, training_view
 from ecstfl.clips.batches import ClipBatches
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.distributed import gather
@@ -175,7 +175,7 @@ def score(
     logits, embeddings = [], []
     with torch.inference_mode(), Tap(model, tap) as tapped:
         for start in range(0, len(clips), batch):
-            view = test_view(clips[start : start + batch], config.augment)
+            view = center_view(clips[start : start + batch], config.augment)
             out, embedding = tapped(view)
             logits.append(out.float().cpu())
             embeddings.append(embedding.float().cpu())
@@ -256,7 +256,8 @@ def _train_to_the_end(
     fill = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(device == "cpu")
     # torch would also fill every new buffer with NaN, to expose operators that read what they have
-    # not written; tests/models/test_conv3d.py looks for those instead. No bit of a result depends on it.
+    # not written; tests/models/test_conv3d.py looks for those instead. No bit of a result depends
+    # on it.
     torch.utils.deterministic.fill_uninitialized_memory = False
     ours = crew()
     try:
@@ -336,7 +337,8 @@ def train_epoch(
 
     Args:
         learner: changed in place.
-        tapped: the learner's network, or its replica, tapped: see :func:`ecstfl.training.compiled.compiled`.
+        tapped: the learner's network, or its replica, tapped: see
+            :func:`ecstfl.training.compiled.compiled`.
         clips: (n, T, H, W, 3) uint8, on the device.
         labels: (n,) int64, there too.
         config: the run.

@@ -29,7 +29,7 @@ from lessonkit import leakage, lessons, plots, plots_data
 from lessonkit.lessons import check, play
 from lessonkit.stamp import run_id, stamp
 
-from ecstfl.clips.augment import AugmentConfig, test_view
+from ecstfl.clips.augment import AugmentConfig, center_view
 from ecstfl.datasets.embedded import load_truth, open_embedded, read_manifest
 from ecstfl.datasets.folder import assign_folds
 from ecstfl.errors import UserError
@@ -135,9 +135,9 @@ def to_network(frames):
 network = np.stack([frames[..., colour] for colour in range(3)]) / 255
 standard = (network - network.mean()) / network.std()
 config = AugmentConfig(size=224, frames=len(frames))
-package = test_view(torch.from_numpy(frames[None]), config)[0].numpy()
+package = center_view(torch.from_numpy(frames[None]), config)[0].numpy()
 gap = np.abs(package - standard).max()
-print(f"by hand against ecstfl.clips.augment.test_view: largest difference {gap:.0e}")
+print(f"by hand against ecstfl.clips.augment.center_view: largest difference {gap:.0e}")
 assert gap < 1e-3
 assert np.isfinite(package).all()
 

@@ -68,7 +68,7 @@ print("training on:", device)
 # off: no augmentation, no dropout, no weight decay.
 
 # %%
-from ecstfl.clips.augment import test_view
+from ecstfl.clips.augment import center_view
 from ecstfl.runs.config import BackboneConfig
 
 small = BackboneConfig(width=4, fc=32, dropout=0.0)
@@ -90,7 +90,7 @@ for epoch in range(config.optim.epochs):
     for index in batches(clipset.labels[train], config.optim, config.seed, epoch):
         optimizer.param_groups[0]["lr"] = learning_rate(step, steps, config.optim.lr)
         with Tap(network, config.backbone.tap) as tapped:
-            logits, features = tapped(test_view(pictures[index], config.augment))
+            logits, features = tapped(center_view(pictures[index], config.augment))
         loss = F.cross_entropy(logits, labels[index]) + lam * ec_stfl_loss(features, labels[index])
         optimizer.zero_grad()
         loss.backward()
@@ -381,7 +381,7 @@ assert round(disgust["exact (whole of DFEW)"].pair, 3) == 0.035
 index = batches(clipset.labels[train], config.optim, 0, 0)[0]
 network.train()
 with Tap(network, config.backbone.tap) as tapped:
-    _, features = tapped(test_view(pictures[index], config.augment))
+    _, features = tapped(center_view(pictures[index], config.augment))
 features = features.detach().requires_grad_()  # from here on: what moves the features?
 entropy, sizes = plots_training.pulls(network.fc8(features), features, labels[index])
 for form, size in sizes.items():

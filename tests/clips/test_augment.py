@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ecstfl.clips.augment import AugmentConfig, test_view, training_view
+from ecstfl.clips.augment import AugmentConfig, center_view, training_view
 from ecstfl.errors import UserError
 
 PLAIN = AugmentConfig(size=16, frames=4, scale=0, shift=0, rotate=0, flip=0, contrast=0)
@@ -23,7 +23,7 @@ def generator(seed=0):
 
 
 def test_central_view_is_the_standardised_middle_frames(stored):
-    view = test_view(stored, PLAIN).numpy()
+    view = center_view(stored, PLAIN).numpy()
     frames = stored.numpy()[:, 1::2].astype(np.float64)  # step 2, phase 1
     expected = frames.transpose(0, 4, 1, 2, 3)
     mean = expected.mean(axis=(1, 2, 3, 4), keepdims=True)
@@ -33,7 +33,7 @@ def test_central_view_is_the_standardised_middle_frames(stored):
 
 def test_a_crop_equals_interpolation_of_the_middle(stored):
     config = AugmentConfig(size=8, frames=8, crop=0.5)
-    view = test_view(stored, config)
+    view = center_view(stored, config)
     middle = stored[:, :, 4:12, 4:12].permute(0, 4, 1, 2, 3).float()
     centred = middle - middle.mean((1, 2, 3, 4), keepdim=True)
     flat = centred / centred.std((1, 2, 3, 4), keepdim=True, correction=0)
@@ -61,7 +61,7 @@ def test_same_seed_same_view_and_another_seed_another(stored):
 
 
 def test_a_constant_clip_stays_finite():
-    view = test_view(torch.full((1, 4, 16, 16, 3), 7, dtype=torch.uint8), PLAIN)
+    view = center_view(torch.full((1, 4, 16, 16, 3), 7, dtype=torch.uint8), PLAIN)
     assert torch.equal(view, torch.zeros_like(view))
 
 
@@ -79,12 +79,12 @@ def test_rotation_turns_the_picture():
 
 def test_frames_that_do_not_divide_are_named(stored):
     with pytest.raises(UserError, match="3 frames, which must divide the 8"):
-        test_view(stored, AugmentConfig(16, 3))
+        center_view(stored, AugmentConfig(16, 3))
 
 
 def test_wrong_type_says_expected_and_got(stored):
     with pytest.raises(ValueError, match="uint8, got"):
-        test_view(stored.float(), PLAIN)
+        center_view(stored.float(), PLAIN)
 
 
 def test_sampling_matches_grid_sample_of_one_clip(stored):
@@ -94,4 +94,4 @@ def test_sampling_matches_grid_sample_of_one_clip(stored):
     grid = F.affine_grid(theta.expand(8, 2, 3), [8, 3, 12, 12], align_corners=False)
     expected = F.grid_sample(frames, grid, align_corners=False).transpose(0, 1)
     expected = (expected - expected.mean()) / expected.std(correction=0)
-    torch.testing.assert_close(test_view(stored[:1], config)[0], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(center_view(stored[:1], config)[0], expected, atol=1e-4, rtol=1e-4)
