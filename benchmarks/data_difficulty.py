@@ -199,7 +199,7 @@ def c3d(clips: ClipSet, rows: dict[str, dict], cache: Path, evaluate: str) -> di
 def open_detector(name: str) -> Callable[[np.ndarray], Boxes]:
     """A function from a frame (H, W, 3) uint8 RGB to boxes (4,) x0 y0 x1 y1."""
     if name == "retinaface":
-        from ecstfl.faces.faces import RetinaFace
+        from ecstfl.faces.retinaface import RetinaFace
 
         backend = RetinaFace()
         return lambda rgb: [d.bbox for d in backend.detect(rgb)]

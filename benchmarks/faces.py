@@ -45,9 +45,12 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import scipy.linalg  # noqa: E402
 
-from ecstfl.clips import preprocess, temporal
-from ecstfl.faces import align, faces  # noqa: E402
-from ecstfl.video import reading as video
+from ecstfl.clips import preprocess, temporal  # noqa: E402
+from ecstfl.faces import align  # noqa: E402
+from ecstfl.faces.landmarks68 import _Boxes  # noqa: E402
+from ecstfl.faces.retinaface import RetinaFace  # noqa: E402
+from ecstfl.faces.track import track  # noqa: E402
+from ecstfl.video import reading as video  # noqa: E402
 
 cv2.setNumThreads(1)
 
@@ -134,7 +137,7 @@ def face_alignment_random(boxes=None):
         )
     finally:
         face_alignment.FaceAlignment._load_native = original
-    net.face_detector = faces._Boxes(boxes) if boxes is not None else _random_s3fd()
+    net.face_detector = _Boxes(boxes) if boxes is not None else _random_s3fd()
     return lambda frame: net.get_landmarks_from_image(frame.copy())
 
 
@@ -228,15 +231,15 @@ def stages(args):
 
 def _stages_of(path, rounds):
     clip = list(video.read_frames(path))
-    backend = faces.RetinaFace()
+    backend = RetinaFace()
     config = preprocess.PreprocessConfig(frames=16, size=112)
     done = preprocess.preprocess_clip(path, config, backend)
     oversample = align.supersampling(done.matrices)
     kept = [clip[k] for k in done.kept]
     functions = {
         "decode": lambda: list(video.read_frames(path)),
-        "detect, followed": lambda: list(faces.track(clip, backend)),
-        "detect, every frame whole": lambda: list(faces.track(clip, backend, follow=False)),
+        "detect, followed": lambda: list(track(clip, backend)),
+        "detect, every frame whole": lambda: list(track(clip, backend, follow=False)),
         "align": lambda: [
             align.warp(f, m, 112, oversample) for f, m in zip(kept, done.matrices, strict=True)
         ],
@@ -258,7 +261,7 @@ def _stages_of(path, rounds):
 def rivals(args):
     """This package's whole beside what others need to find faces or landmarks alone."""
     left_out = {}
-    retinaface = faces.RetinaFace()
+    retinaface = RetinaFace()
     config = preprocess.PreprocessConfig(frames=16, size=112)
     rounds = max(3, args.rounds // 3)
     with tempfile.TemporaryDirectory() as temporary:
@@ -357,9 +360,9 @@ def accuracy(args):
     for split in ("default", "wild"):
         clips = [c for i, c in enumerate(open_embedded(split=split)) if i % args.every == 0]
         for name, backend, follow in (
-            ("every frame whole", faces.RetinaFace(), False),
-            ("followed, 160 px (default)", faces.RetinaFace(), True),
-            ("followed, 128 px", faces.RetinaFace(near_side=128), True),
+            ("every frame whole", RetinaFace(), False),
+            ("followed, 160 px (default)", RetinaFace(), True),
+            ("followed, 128 px", RetinaFace(near_side=128), True),
         ):
             row = _errors(clips, truth, backend, follow)
             result["rows"][f"{split}: {name}"] = {"clips": len(clips), **row}
@@ -373,7 +376,7 @@ def _errors(clips, truth, backend, follow):
     for clip in clips:
         known = truth[clip.id]
         seen = np.asarray(known.visible, bool)
-        found = [d for _, _, d in faces.track(video.read_frames(clip.source), backend, follow)]
+        found = [d for _, _, d in track(video.read_frames(clip.source), backend, follow)]
         hit = np.array([d is not None for d in found])
         count["visible"] += int(seen.sum())
         count["found"] += int((hit & seen).sum())

@@ -113,7 +113,7 @@ def _import(name: str) -> str:
 
 
 def _detector() -> str:
-    from ecstfl.faces.faces import retinaface_weights
+    from ecstfl.faces.retinaface import retinaface_weights
 
     return f"RetinaFace weights, {len(retinaface_weights()) / 1e6:.1f} MB, checksum right"
 

@@ -16,7 +16,8 @@ from ecstfl.clips.cache import write_atomic
 from ecstfl.clips.contact_sheet import contact_sheet, histogram_lines, save_png
 from ecstfl.clips.preprocess import Prepared, PreprocessConfig, preprocess
 from ecstfl.datasets.inputs import clipset_from_inputs
-from ecstfl.faces import align, faces
+from ecstfl.faces import align
+from ecstfl.faces.detection import BACKENDS
 from ecstfl.labels import CLASSES
 
 
@@ -55,7 +56,7 @@ def add_preprocess_arguments(parser: argparse.ArgumentParser) -> None:
         help="Gaussian over the landmarks in time (%(default)s; 0: none)",
     )
     add("--temporal", choices=temporal.METHODS, default=base.temporal, help="(%(default)s)")
-    add("--backend", choices=faces.BACKENDS, default=base.backend, help="(%(default)s)")
+    add("--backend", choices=BACKENDS, default=base.backend, help="(%(default)s)")
     add("--landmarks", default="", metavar="DIR", help="landmark files, for backend landmarks")
     add(
         "--detector-side",

@@ -29,8 +29,12 @@ from ecstfl.clips.array import MappedClips
 from ecstfl.clips.cache import ClipCache, Entry, HashMemo
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
-from ecstfl.faces import align, faces
-from ecstfl.faces.faces import Detection, FaceBackend
+from ecstfl.faces import align
+from ecstfl.faces.detection import BACKENDS, Detection, FaceBackend
+from ecstfl.faces.landmark_files import LandmarkTrack, landmark_file, read_landmarks
+from ecstfl.faces.landmarks68 import FaceAlignment68
+from ecstfl.faces.retinaface import RetinaFace
+from ecstfl.faces.track import track
 from ecstfl.video.reading import content_sha256, read_frames
 
 PIPELINE_VERSION = 2
@@ -53,7 +57,7 @@ class PreprocessConfig:
             frames scaled to fit, no face looked for (material that is aligned already).
         smoothing: standard deviation in frames of the Gaussian over landmarks; 0 for none.
         temporal: ``tim``, ``linear``, ``uniform``, ``change`` or ``segments``.
-        backend: what finds the faces, one of ``faces.BACKENDS``.
+        backend: what finds the faces, one of ``BACKENDS``.
         detector_side: longer side of RetinaFace's input; smaller frames are never enlarged.
         follow: look around the last face first and search the whole frame only when it is not
             there (RetinaFace; twice as fast).
@@ -107,7 +111,7 @@ class PreprocessConfig:
         choices = {
             "alignment": align.ALIGNMENTS,
             "temporal": temporal.METHODS,
-            "backend": faces.BACKENDS,
+            "backend": BACKENDS,
         }
         for name, known in choices.items():
             value = getattr(self, name)
@@ -207,9 +211,9 @@ class Prepared:
 
 @lru_cache(maxsize=4)
 def _shared_backend(name: str, side: int, threshold: float) -> FaceBackend:
-    retinaface = faces.RetinaFace(side, threshold)
+    retinaface = RetinaFace(side, threshold)
     if name == "face_alignment":
-        return faces.FaceAlignment68(boxes=retinaface)
+        return FaceAlignment68(boxes=retinaface)
     return retinaface
 
 
@@ -224,8 +228,8 @@ def open_backend(config: PreprocessConfig, clip_id: str = "") -> FaceBackend:
         UserError: the backend or its files are not there.
     """
     if config.backend in ("landmarks", "ground_truth"):
-        path = faces.landmark_file(Path(config.landmarks), clip_id)
-        return faces.LandmarkTrack(faces.read_landmarks(path), name=config.backend)
+        path = landmark_file(Path(config.landmarks), clip_id)
+        return LandmarkTrack(read_landmarks(path), name=config.backend)
     if config.backend == "face_alignment_sfd":
         return _sfd_backend()
     return _shared_backend(config.backend, config.detector_side, config.threshold)
@@ -233,7 +237,7 @@ def open_backend(config: PreprocessConfig, clip_id: str = "") -> FaceBackend:
 
 @lru_cache(maxsize=1)
 def _sfd_backend() -> FaceBackend:
-    return faces.FaceAlignment68(boxes=None)
+    return FaceAlignment68(boxes=None)
 
 
 def preprocess_clip(
@@ -282,7 +286,7 @@ def preprocess_clip(
     found: list[Detection] = []
     held: list[np.ndarray] | None = []
     n_source = n_bytes = 0
-    for number, frame, face in faces.track(frames(), backend, config.follow):
+    for number, frame, face in track(frames(), backend, config.follow):
         n_source = number + 1
         if face is None or face.landmarks is None:
             continue
@@ -476,7 +480,7 @@ def _content_keys(
                     ),
                 )
             if config.backend in ("landmarks", "ground_truth") and config.alignment != "none":
-                path = faces.landmark_file(Path(config.landmarks), clip.id)
+                path = landmark_file(Path(config.landmarks), clip.id)
                 digest = hashlib.sha256((digest + content_sha256(path)).encode()).hexdigest()
             return clip.id, digest, ""
         except UserError as error:

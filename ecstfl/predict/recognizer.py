@@ -1,8 +1,8 @@
 """The device of claim 5: load a trained model once, then recognise videos with it.
 
 The model file holds the preprocessing it was trained with, and every window of a video goes
-through :func:`ecstfl.clips.preprocess.preprocess_clip` with exactly that, so that recognition cannot see
-faces cut or timed in another way than training did.
+through :func:`ecstfl.clips.preprocess.preprocess_clip` with exactly that, so that recognition
+cannot see faces cut or timed in another way than training did.
 
 A video no longer than the training clips were is taken whole, which gives the evaluation's
 answer. A longer one is read through overlapping windows of a typical training clip's length.
@@ -27,7 +27,7 @@ from torch import nn
 from ecstfl import workers
 from ecstfl.clips.preprocess import open_backend
 from ecstfl.errors import UserError
-from ecstfl.faces.faces import FaceBackend
+from ecstfl.faces.detection import FaceBackend
 from ecstfl.labels import CLASSES
 from ecstfl.models.model_file import NOTES, ModelNotes, find_shipped, read_model
 from ecstfl.predict.windows import (

@@ -17,8 +17,9 @@ import numpy as np
 
 from ecstfl.clips.preprocess import HOLD_BYTES, PreprocessConfig, preprocess_clip
 from ecstfl.errors import UserError
-from ecstfl.faces import align, faces
-from ecstfl.faces.faces import Detection, FaceBackend
+from ecstfl.faces import align
+from ecstfl.faces.detection import Detection, FaceBackend, overlap
+from ecstfl.faces.track import SAME_FACE, track
 
 Faces = Mapping[int, Detection | None]
 """Person -> face of one frame. ``None``: the whole frame is the face (``alignment="none"``)."""
@@ -149,7 +150,7 @@ class _Person:
 def follow_main(
     frames: Iterable[np.ndarray], backend: FaceBackend | None, follow: bool = True
 ) -> Iterator[tuple[int, np.ndarray, Faces]]:
-    """Yield (number, frame, {0: face}) with the face that :func:`ecstfl.faces.faces.track` keeps.
+    """Yield (number, frame, {0: face}) with the face that :func:`ecstfl.faces.track.track` keeps.
 
     Without a backend the whole frame is the face.
     """
@@ -157,7 +158,7 @@ def follow_main(
         for number, frame in enumerate(frames):
             yield number, frame, {0: None}
         return
-    for number, frame, face in faces.track(frames, backend, follow):
+    for number, frame, face in track(frames, backend, follow):
         usable = face is not None and _usable(face)
         yield number, frame, ({0: face} if usable else {})
 
@@ -179,12 +180,12 @@ def follow_all(
         pairs = []
         for person, (_, box) in last.items():
             if found:
-                shared = faces.overlap(box, np.stack([f.bbox for f in found]))
+                shared = overlap(box, np.stack([f.bbox for f in found]))
                 pairs += [(-float(s), person, i) for i, s in enumerate(shared)]
         present: dict[int, Detection] = {}
         taken: set[int] = set()
         for negative, person, i in sorted(pairs):
-            if -negative > faces.SAME_FACE and person not in present and i not in taken:
+            if -negative > SAME_FACE and person not in present and i not in taken:
                 present[person] = found[i]
                 taken.add(i)
         for i, face in enumerate(found):

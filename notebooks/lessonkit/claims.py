@@ -55,7 +55,7 @@ LINKS: Final = (
     Link(
         "claim 2 (2-2)",
         "find the face, drop frames without one",
-        "faces.faces.RetinaFace",
+        "faces.retinaface.RetinaFace",
         "test_faces.py::test_retinaface_finds_the_face_and_its_points",
         "02_faces",
         "Find",

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ecstfl.faces import align
-from ecstfl.faces.faces import Detection
+from ecstfl.faces.detection import Detection
 from ecstfl.figures.comparison import COLOURS
 from lessonkit import mouth
 

@@ -28,7 +28,10 @@ from lessonkit.lessons import check, play
 
 from ecstfl.clips.preprocess import PreprocessConfig, preprocess_clip
 from ecstfl.datasets.embedded import load_truth, open_embedded, read_manifest
-from ecstfl.faces import align, faces
+from ecstfl.faces import align
+from ecstfl.faces.detection import overlap
+from ecstfl.faces.retinaface import RetinaFace
+from ecstfl.faces.track import choose, track
 from ecstfl.labels import CLASSES
 from ecstfl.video.reading import read_frames
 
@@ -42,7 +45,7 @@ settings = lessons.start("02")
 # are always those of the image. Here it looks at clips of the *wild* split, the hardest we have:
 
 # %%
-detector = faces.RetinaFace()
+detector = RetinaFace()
 truth = load_truth()
 wild = list(open_embedded(split="wild", verify=False))[4::37]
 pictures, found, boxes = [], [], []
@@ -51,7 +54,7 @@ for clip in wild:
     while not truth[clip.id].visible[t]:
         t += 1
     pictures.append(list(read_frames(clip.source))[t])
-    found.append(faces.choose(detector.detect(pictures[-1]), None))
+    found.append(choose(detector.detect(pictures[-1]), None))
     boxes.append(truth[clip.id].box[t])
 print(
     "first frame:",
@@ -109,7 +112,7 @@ with check("2.1"):
     for _ in range(50):
         low = draw.uniform(0, 10, (2, 2))
         a, b = np.concatenate([low, low + draw.uniform(1, 8, (2, 2))], axis=1)
-        wanted = float(faces.overlap(a, b[None])[0])
+        wanted = float(overlap(a, b[None])[0])
         value = iou(a, b)
         assert abs(value - wanted) < 1e-9, (
             f"{a.round(2)} and {b.round(2)}: expected {wanted:.4f}, got {value:.4f}"
@@ -149,7 +152,7 @@ def iou(a, b):
 
 # %%
 shared = [
-    0.0 if face is None else float(faces.overlap(face.bbox, box[None])[0])
+    0.0 if face is None else float(overlap(face.bbox, box[None])[0])
     for face, box in zip(found, boxes, strict=True)
 ]
 assert all(0 <= s <= 1 for s in shared)
@@ -276,7 +279,7 @@ coverage = {}
 for kind, chosen in gone.items():
     for row in sorted(chosen, key=lambda r: -int(r["faceless_frames"]))[:2]:
         clip = clips[row["clip"]]
-        seen = [face for _, _, face in faces.track(read_frames(clip.source), detector)]
+        seen = [face for _, _, face in track(read_frames(clip.source), detector)]
         hit = np.array([face is not None for face in seen])
         coverage[f"{kind}: {clip.id}"] = (truth[clip.id].visible, hit)
 assert all(0.5 < hit.mean() < 1 for _, hit in coverage.values())
@@ -297,7 +300,7 @@ sample = list(clips.values())[:: len(clips) // number][:number]
 errors, yaw, steady, jumps = [], [], [], {0.0: [], 1.0: []}
 for clip in sample:
     known, offsets, times = truth[clip.id], [], []
-    for t, _, face in faces.track(read_frames(clip.source), detector):
+    for t, _, face in track(read_frames(clip.source), detector):
         if face is not None and known.visible[t]:
             side = math.sqrt(np.prod(known.box[t][2:] - known.box[t][:2]))
             offsets.append(100 * (face.points5 - align.points5(known.landmarks[t])) / side)
@@ -459,7 +462,7 @@ neutral = [c for c in clips.values() if c.label == CLASSES.index("Neutral")]
 whole, aligned = [], []
 for clip in neutral[:: len(neutral) // people][:people]:
     frame = next(iter(read_frames(clip.source)))
-    face = faces.choose(detector.detect(frame), None)
+    face = choose(detector.detect(frame), None)
     if face is not None:
         matrix = align.similarity(face.points5, align.template(112))
         whole.append(align.warp(frame, align.fit_matrix(*frame.shape[:2], 112), 112, 2))

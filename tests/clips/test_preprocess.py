@@ -28,7 +28,8 @@ from ecstfl.clips.preprocess import PreprocessConfig
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.datasets.inputs import clipset_from_inputs
 from ecstfl.errors import UserError
-from ecstfl.faces import align, faces
+from ecstfl.faces import align
+from ecstfl.faces.landmark_files import LandmarkTrack
 from ecstfl.runs.config import hash_clipset
 from ecstfl.video.reading import content_sha256
 
@@ -123,7 +124,7 @@ def test_faceless_frames_are_dropped(clips):
 @pytest.mark.parametrize("n", [1, 16, 900])
 def test_clips_of_1_16_and_900_frames(n):
     landmarks = np.repeat(align.template(90)[None], n, 0)
-    backend = faces.LandmarkTrack(landmarks)
+    backend = LandmarkTrack(landmarks)
     frames = numbered(250, 90, 90)[np.arange(n) % 250]
     clip = preprocess.preprocess_clip(iter(frames), SMALL, backend)
     assert clip.frames.shape == (4, 32, 32, 3)
@@ -361,7 +362,7 @@ def test_landmarks_of_a_longer_video_are_remarked(clips, tmp_path):
 
 def test_five_points_are_too_few_for_rigid68(clips):
     config = replace(SMALL, alignment="rigid68", backend="landmarks", landmarks="marks")
-    backend = faces.LandmarkTrack(np.repeat(align.template(120)[None], 6, 0))
+    backend = LandmarkTrack(np.repeat(align.template(120)[None], 6, 0))
     with pytest.raises(UserError, match="rigid68 needs 68 landmarks, landmarks gives 5"):
         preprocess.preprocess_clip(clips / "face0.mp4", config, backend)
 

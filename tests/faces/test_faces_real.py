@@ -7,18 +7,20 @@ from media import real
 
 from ecstfl.clips import preprocess
 from ecstfl.clips.preprocess import PreprocessConfig
-from ecstfl.faces import align, faces
+from ecstfl.faces import align
+from ecstfl.faces.retinaface import RetinaFace
+from ecstfl.faces.track import choose, track
 from ecstfl.video.reading import read_frames
 
 
 @pytest.fixture(scope="module")
 def retinaface():
-    return faces.RetinaFace()
+    return RetinaFace()
 
 
 def hits(path, backend, step=1):
     frames = (f for i, f in enumerate(read_frames(path)) if i % step == 0)
-    return np.array([d is not None for _, _, d in faces.track(frames, backend)])
+    return np.array([d is not None for _, _, d in track(frames, backend)])
 
 
 def test_face_and_no_face_are_split_exactly(retinaface):
@@ -49,8 +51,8 @@ def test_the_whole_frame_finds_what_following_finds(retinaface):
     for name in ("face_noface", "carphone"):
         path = real(name)
         frames = list(read_frames(path))[::4]
-        followed = [d for _, _, d in faces.track(frames, retinaface)]
-        searched = [d for _, _, d in faces.track(frames, retinaface, follow=False)]
+        followed = [d for _, _, d in track(frames, retinaface)]
+        searched = [d for _, _, d in track(frames, retinaface, follow=False)]
         assert [d is None for d in followed] == [d is None for d in searched]
         pairs = [(a, b) for a, b in zip(followed, searched, strict=True) if a is not None]
         off = [
@@ -63,7 +65,7 @@ def test_the_whole_frame_finds_what_following_finds(retinaface):
 
 def test_several_faces_in_one_picture(retinaface):
     image = next(read_frames(real("multi_face")))
-    wide = faces.RetinaFace(side=640)
+    wide = RetinaFace(side=640)
     assert len(wide.detect(image)) == 5
     assert len(retinaface.detect(image)) >= 4
 
@@ -82,7 +84,7 @@ def test_pictures_with_alpha_and_in_grey(retinaface, name):
 def test_a_turned_video_gives_the_same_clip(retinaface, angle, scale, shift):
     frames = [f for i, f in enumerate(read_frames(real("single_face"))) if i % 9 == 0]
     height, width = frames[0].shape[:2]
-    face = faces.choose(retinaface.detect(frames[0]), None)
+    face = choose(retinaface.detect(frames[0]), None)
     centre = tuple(map(float, face.points5.mean(0)))
     move = cv2.getRotationMatrix2D(centre, angle, scale)
     move[:, 2] += np.array([width / 2, height / 2]) - centre + shift
@@ -112,7 +114,7 @@ def test_crops_sit_on_the_face(retinaface):
     for name in ("single_face", "wolfgang", "carphone"):
         frames = [f for i, f in enumerate(read_frames(real(name))) if i % 24 == 0]
         clip = preprocess.preprocess_clip(frames, config, retinaface)
-        found = [faces.choose(retinaface.detect(f), None) for f in clip.aligned]
+        found = [choose(retinaface.detect(f), None) for f in clip.aligned]
         points = np.stack([d.points5 for d in found if d is not None])
         assert len(points) >= 0.9 * len(frames)
         eyes = np.linalg.norm(goal[1] - goal[0])

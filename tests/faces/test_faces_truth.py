@@ -9,7 +9,9 @@ from skimage.transform import SimilarityTransform
 from ecstfl.clips import preprocess
 from ecstfl.clips.preprocess import PreprocessConfig
 from ecstfl.datasets.embedded import load_truth, open_embedded
-from ecstfl.faces import align, faces
+from ecstfl.faces import align
+from ecstfl.faces.retinaface import RetinaFace
+from ecstfl.faces.track import track
 from ecstfl.video.reading import read_frames
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -32,10 +34,8 @@ def clips():
 
 @pytest.fixture(scope="module")
 def found(clips):
-    backend = faces.RetinaFace()
-    return {
-        clip.id: [d for _, _, d in faces.track(read_frames(clip.source), backend)] for clip in clips
-    }
+    backend = RetinaFace()
+    return {clip.id: [d for _, _, d in track(read_frames(clip.source), backend)] for clip in clips}
 
 
 def pairs(clips, truth, found):

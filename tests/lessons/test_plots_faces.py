@@ -5,7 +5,7 @@ import pytest
 from lessonkit import plots_faces
 
 from ecstfl.faces import align
-from ecstfl.faces.faces import Detection
+from ecstfl.faces.detection import Detection
 
 FIVE = (slice(36, 42), slice(42, 48), 30, 48, 54)  # of 68 points
 

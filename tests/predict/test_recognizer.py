@@ -20,7 +20,7 @@ from ecstfl.clips.preprocess import PreprocessConfig, preprocess, preprocess_cli
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.datasets.embedded import open_embedded
 from ecstfl.errors import UserError
-from ecstfl.faces.faces import Detection
+from ecstfl.faces.detection import Detection
 from ecstfl.labels import CLASSES
 from ecstfl.models.model_file import NOTES, ModelNotes, find_shipped, model_bytes, read_model
 from ecstfl.predict import recognizer as device
