@@ -72,7 +72,6 @@ def build_parser() -> argparse.ArgumentParser:
     _add_preprocess(commands)
     _add_train(commands)
     _add_reproduce(commands)
-    _add_sweep(commands)
     _add_study(commands)
     _add_predict(commands)
     return parser
@@ -277,48 +276,6 @@ def _reproduce(args: argparse.Namespace) -> int:
             against=args.against,
             command=args.command_line,
         )
-    return 0
-
-
-def _add_sweep(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "sweep",
-        help="choose lambda on validation folds",
-        description="Train a range of weights, score the validation fold (never the test fold), "
-        "and write sweep.csv with its figure.",
-    )
-    _add_data_choice(parser)
-    _add_settings(parser)
-    parser.add_argument(
-        "--weights", type=float, nargs="+", default=[0.01, 0.03, 0.1, 0.3], metavar="LAMBDA"
-    )
-    parser.add_argument(
-        "--forms", nargs="+", default=["patent"], choices=("patent", "paper", "released")
-    )
-    parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="test folds to leave out")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="S")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N")
-    _add_places(parser)
-    parser.set_defaults(run=_sweep)
-
-
-def _sweep(args: argparse.Namespace) -> int:
-    from ecstfl.experiments.profiles import get_profile
-    from ecstfl.experiments.sweep import sweep
-
-    profile = _profile(args, get_profile(args.profile))
-    sweep(
-        profile,
-        _open(args),
-        _places(args, "-sweep"),
-        args.weights,
-        args.forms,
-        folds=tuple(args.folds) if args.folds else None,
-        seeds=tuple(args.seeds) if args.seeds else None,
-        workers=args.workers,
-        device=args.device,
-        command=args.command_line,
-    )
     return 0
 
 

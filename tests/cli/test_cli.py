@@ -14,7 +14,7 @@ from ecstfl.datasets.embedded import open_embedded
 from ecstfl.experiments import reproduce as reproducing
 from ecstfl.labels import CLASSES
 
-COMMANDS = ("doctor", "data", "preprocess", "train", "reproduce", "sweep", "predict")
+COMMANDS = ("doctor", "data", "preprocess", "train", "reproduce", "study", "predict")
 
 
 def run(*arguments):
