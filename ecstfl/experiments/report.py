@@ -117,9 +117,7 @@ def _draw(
 ) -> list[Path]:
     """Draw what is not up to date: a pair of runs closely, and all finished runs together."""
     from ecstfl.evaluation import one_class
-    from ecstfl.figures.comparison import (
-        comparison as figures,  # seaborn and UMAP cost seconds to import
-    )
+    from ecstfl.figures import comparison as figures  # seaborn and UMAP cost seconds to import
     from ecstfl.figures.forest import forest
     from ecstfl.figures.peeking import can_peek, peeking
     from ecstfl.figures.umap_grid import umap_grid
