@@ -26,7 +26,7 @@ from ecstfl.errors import UserError
 from ecstfl.files import atomic_write, write_json
 from ecstfl.labels import CLASSES
 from ecstfl.metrics.calibration import Calibration, calibrate, reliability_figure
-from ecstfl.metrics.recognition import Interval, bootstrap_interval
+from ecstfl.metrics.intervals import Interval, bootstrap_interval, people
 from ecstfl.models.model_file import (
     DIGEST,
     MAX_SHIPPED_BYTES,
@@ -168,7 +168,7 @@ def card_facts(
         "synthetic": config.synthetic,
         "n_train": run["n_train"],
         "n_test": run["n_held_out"],
-        "n_test_groups": len(set(features["groups"].tolist())),
+        "n_test_groups": len(set(people(features["groups"]).tolist())),
         "metrics": intervals,
         "recalls": run["recalls"],
         "confusion": run["confusion"],

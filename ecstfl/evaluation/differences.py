@@ -20,8 +20,8 @@ import numpy as np
 
 from ecstfl.evaluation.table import baseline_of, by_row, row_names
 from ecstfl.labels import CLASSES
-from ecstfl.metrics.jackknife import jackknife
-from ecstfl.metrics.recognition import Interval, recalls, uar, war
+from ecstfl.metrics.intervals import Interval, jackknife
+from ecstfl.metrics.recognition import recalls, uar, war
 from ecstfl.runs.config import RunConfig, from_dict
 from ecstfl.runs.run_folder import Run
 

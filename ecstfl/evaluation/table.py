@@ -2,13 +2,14 @@
 
 Each row pools the test predictions of its runs, as the paper pools its five folds. A row is all
 runs that differ in fold and seed only. Behind the value stands a 95 % interval over test
-identities (:func:`ecstfl.metrics.recognition.bootstrap_interval`), with several seeds over identities and
-seeds (:func:`ecstfl.metrics.intervals.nested_interval`), and, with several runs, the standard deviation
-between them. Differences are to the softmax-only row of the same setting, in pairs. A table
+identities, with several seeds over identities and seeds
+(:func:`ecstfl.metrics.intervals.bootstrap_interval`), and, with several runs, the standard
+deviation between them. Differences are to the softmax-only row of the same setting, in pairs. A table
 that is synthetic, quick or incomplete says so.
 
 :func:`markdown`, :func:`to_html` and :func:`to_latex` draw one grid of the same cells;
-:func:`to_csv` gives the numbers; :func:`ecstfl.evaluation.explain.explain` tells where one comes from.
+:func:`to_csv` gives the numbers; :func:`ecstfl.evaluation.explain.explain` tells where one comes
+from.
 """
 
 from __future__ import annotations
@@ -33,14 +34,8 @@ from ecstfl.evaluation.published import (
     PublishedScore,
 )
 from ecstfl.labels import CLASSES
-from ecstfl.metrics.intervals import nested_interval, sign_flip_test
-from ecstfl.metrics.recognition import (
-    Interval,
-    bootstrap_interval,
-    confusion_matrix,
-    mcnemar,
-    recalls,
-)
+from ecstfl.metrics.intervals import Interval, bootstrap_interval, mcnemar, people, sign_flip_test
+from ecstfl.metrics.recognition import confusion_matrix, recalls
 from ecstfl.models.backbones import TITLES
 from ecstfl.runs.config import LossConfig, RunConfig
 from ecstfl.runs.run_folder import finished_run, read_features, run_directory
@@ -265,7 +260,7 @@ def _pool(results: Path, configs: list[RunConfig]) -> _Pool | None:
         features = read_features(run_directory(results, config))
         labels.append(features["labels"].astype(np.int64))
         predictions.append(features["predictions"].astype(np.int64))
-        groups.append(features["groups"])
+        groups.append(people(features["groups"], features["ids"]))
         keys += [(config.fold, config.seed, str(clip)) for clip in features["ids"]]
         scores[config.fold, config.seed] = (run["uar"], run["war"])
         collapsed += len(set(labels[-1])) > 1 and len(set(predictions[-1])) == 1
@@ -283,12 +278,13 @@ def _pool(results: Path, configs: list[RunConfig]) -> _Pool | None:
 
 def _row(name: str, pool: _Pool, planned: int) -> Row:
     confusion = confusion_matrix(pool.labels, pool.predictions)
+    pooled = pool.labels, pool.predictions, pool.groups
     sd = np.std(list(pool.scores.values()), axis=0, ddof=1) if len(pool.scores) > 1 else None
     return Row(
         method=name,
         recalls=tuple(recalls(confusion)),
-        uar=_interval(pool.labels, pool.predictions, pool.groups, pool.seeds, "uar"),
-        war=_interval(pool.labels, pool.predictions, pool.groups, pool.seeds, "war"),
+        uar=bootstrap_interval(*pooled, "uar", seeds=pool.seeds),
+        war=bootstrap_interval(*pooled, "war", seeds=pool.seeds),
         sd=(float(sd[0]), float(sd[1])) if sd is not None else None,
         runs=len(pool.scores),
         planned=planned,
@@ -296,19 +292,6 @@ def _row(name: str, pool: _Pool, planned: int) -> Row:
         seeds=len(set(pool.seeds.tolist())),
         collapsed=pool.collapsed,
     )
-
-
-def _interval(
-    labels: np.ndarray,
-    predictions: np.ndarray,
-    groups: np.ndarray,
-    seeds: np.ndarray,
-    metric: str,
-    baseline: np.ndarray | None = None,
-) -> Interval:
-    if len(set(seeds.tolist())) == 1:
-        return bootstrap_interval(labels, predictions, groups, metric, baseline)
-    return nested_interval(labels, predictions, groups, seeds, metric, baseline)
 
 
 def paired_difference(
@@ -339,8 +322,8 @@ def _difference(name: str, ours: _Pool, baseline: _Pool) -> Difference | None:
     gains = np.array([np.subtract(ours.scores[run], baseline.scores[run]) for run in both])
     return Difference(
         method=name,
-        uar=_interval(labels, second, groups, seeds, "uar", first),
-        war=_interval(labels, second, groups, seeds, "war", first),
+        uar=bootstrap_interval(labels, second, groups, "uar", first, seeds=seeds),
+        war=bootstrap_interval(labels, second, groups, "war", first, seeds=seeds),
         only_baseline_right=only_first,
         only_method_right=only_second,
         p=p if len(set(seeds.tolist())) == 1 else None,

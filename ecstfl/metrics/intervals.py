@@ -1,96 +1,174 @@
-"""Statistics over several runs: intervals that know about seeds, and paired tests of runs.
+"""How sure is a number? Intervals over people and seeds, and tests of paired results.
 
-With one seed, an interval covers the choice of test faces only. With several, seeds are drawn
-again as well, for both methods at once, because a gain that hangs on the seed is not a gain.
+Clips of one person are not independent, so people are drawn again (bootstrap) or left out
+(jackknife), never single clips. With several seeds, seeds are drawn again as well, for both
+methods at once, because a gain that hangs on the seed is not a gain.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
-from ecstfl.metrics.recognition import Interval, confusion_matrix, uar, war
+from ecstfl.labels import N_CLASSES
+from ecstfl.metrics.recognition import confusion_matrix, uar, war
 
 
-def nested_interval(
+@dataclass(frozen=True)
+class Interval:
+    """A value with the ends of its interval, all in the value's own unit."""
+
+    value: float
+    low: float
+    high: float
+
+
+def people(
+    groups: Sequence[object] | np.ndarray, clips: Sequence[str] | np.ndarray | None = None
+) -> np.ndarray:
+    """Return who is in each clip: (n,) str, its group, or a name of its own where that is empty.
+
+    DFEW names no people. Strangers must not become one person, or an interval over people would
+    be one over nothing.
+
+    Args:
+        groups: (n,) identity of each clip; empty where nobody knows.
+        clips: (n,) name of each clip, by which an unknown person is known again under another
+            seed; without it every entry shows another one.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    own = range(len(groups)) if clips is None else clips
+    if len(own) != len(groups):
+        raise ValueError(f"expected groups and clips of one length, got {len(groups)}, {len(own)}")
+    # no group starts with a zero byte
+    return np.array([str(g) or f"\0{own}" for g, own in zip(groups, own, strict=True)])
+
+
+def bootstrap_interval(
     labels: np.ndarray,
     predictions: np.ndarray,
     groups: np.ndarray,
-    seeds: np.ndarray,
     metric: str,
     baseline: np.ndarray | None = None,
     *,
+    seeds: np.ndarray | None = None,
+    clips: np.ndarray | None = None,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile interval of UAR or WAR over test identities *and* training seeds.
+    """Percentile interval of UAR or WAR over test people and training seeds, or of a difference.
 
-    Each draw takes identities with replacement and, independently, seeds with replacement; a
-    prediction counts as often as its identity times its seed was drawn. Two or three seeds say
-    little about all seeds: the bootstrap is then too narrow, by sqrt((s - 1) / s) for s seeds.
+    Each draw takes people with replacement and, independently, seeds with replacement; a
+    prediction counts as often as its person times its seed was drawn. With one seed the interval
+    says nothing about other seeds; two or three say little: it is then too narrow, by
+    sqrt((s - 1) / s) for s seeds.
 
     Args:
         labels: (n,) truth, one entry a prediction.
         predictions: (n,) predicted classes.
-        groups: (n,) test identity of each.
-        seeds: (n,) training seed of each.
+        groups: (n,) test identity of each, see :func:`people`.
         metric: ``uar`` or ``war``.
-        baseline: (n,) predictions of another method, paired by entry; then the interval is of
+        baseline: (n,) predictions of another model, paired by entry; then the interval is of
             the difference ``predictions - baseline``.
+        seeds: (n,) training seed of each; None: all of one.
+        clips: (n,) name of each clip, needed where clips without a group stand under several
+            seeds.
         resamples: number of draws.
         level: coverage, in (0, 1).
         seed: of the draws.
 
     Raises:
-        ValueError: unknown metric, or lengths that differ.
+        ValueError: unknown metric, lengths that differ, or ``clips`` is needed.
     """
     if metric not in ("uar", "war"):
         raise ValueError(f"expected metric 'uar' or 'war', got {metric!r}")
-    lengths = [len(x) for x in (labels, predictions, groups, seeds)]
-    if len(set(lengths)) > 1 or (baseline is not None and len(baseline) != lengths[0]):
+    arrays = [labels, predictions, groups, *(x for x in (baseline, seeds, clips) if x is not None)]
+    lengths = [len(x) for x in arrays]
+    if len(set(lengths)) > 1:
         raise ValueError(f"expected arrays of one length, got {lengths}")
     function = uar if metric == "uar" else war
     labels = np.asarray(labels)
-    group = np.unique(groups, return_inverse=True)[1]
-    run = np.unique(seeds, return_inverse=True)[1]
-    n_groups, n_runs = int(group.max()) + 1, int(run.max()) + 1
+    run = np.unique(np.zeros(len(labels)) if seeds is None else seeds, return_inverse=True)[1]
+    n_runs = int(run.max()) + 1
+    if n_runs > 1 and clips is None and "" in map(str, groups):
+        raise ValueError("clips without a group under several seeds: give clips, their names")
+    person = np.unique(people(groups, clips), return_inverse=True)[1]
+    n_people = int(person.max()) + 1
 
-    def cells(predicted: np.ndarray) -> np.ndarray:  # (seeds, groups, c, c)
-        predicted = np.asarray(predicted)
-        return np.array(
-            [
-                [
-                    confusion_matrix(labels[chosen], predicted[chosen])
-                    for chosen in ((run == r) & (group == g) for g in range(n_groups))
-                ]
-                for r in range(n_runs)
-            ]
-        )
+    def cells(predicted: np.ndarray) -> np.ndarray:  # (seeds, people, c, c)
+        confusion_matrix(labels, predicted)  # refuses what is no class
+        counts = np.zeros((n_runs, n_people, N_CLASSES, N_CLASSES), np.int64)
+        np.add.at(counts, (run, person, labels, np.asarray(predicted)), 1)
+        return counts
 
     ours = cells(predictions)
     theirs = None if baseline is None else cells(baseline)
 
-    def score(by_run: np.ndarray, by_group: np.ndarray) -> float | None:
+    def score(by_run: np.ndarray, by_person: np.ndarray) -> float | None:
         def pooled(counts: np.ndarray) -> np.ndarray:
-            return np.tensordot(by_group, np.tensordot(by_run, counts, 1), 1)
+            return np.tensordot(by_person, np.tensordot(by_run, counts, 1), 1)
 
         first = pooled(ours)
         if not first.sum():
-            return None  # the drawn seeds never saw the drawn identities
+            return None  # the drawn seeds never saw the drawn people
         value = function(first)
         return value if theirs is None else value - function(pooled(theirs))
 
     rng = np.random.default_rng(seed)
-    by_runs = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=resamples)
-    by_groups = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples)
-    scores = [score(r, g) for r, g in zip(by_runs, by_groups, strict=True)]
+    by_runs = np.ones((resamples, 1), np.int64)
+    if n_runs > 1:
+        by_runs = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=resamples)
+    by_people = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=resamples)
+    scores = [score(r, p) for r, p in zip(by_runs, by_people, strict=True)]
     tail = (1 - level) / 2
     low, high = np.quantile([s for s in scores if s is not None], [tail, 1 - tail])
-    value = score(np.ones(n_runs, dtype=np.int64), np.ones(n_groups, dtype=np.int64))
+    value = score(np.ones(n_runs, np.int64), np.ones(n_people, np.int64))
     return Interval(float(value), float(low), float(high))
+
+
+def jackknife(
+    statistic: Callable[[np.ndarray], float | Sequence[float] | np.ndarray],
+    groups: np.ndarray,
+    level: float = 0.95,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a statistic with an interval over people, leaving out one person at a time.
+
+    A bootstrap draws people twice, and a clip drawn twice is its own nearest neighbour at distance
+    0, which spoils measures of distances. Leaving people out does not (Efron and Stein, Annals of
+    Statistics 1981). The interval is about the clips' people; luck in training is not in it.
+
+    Args:
+        statistic: gets a mask (n,) bool of the clips to use; returns a number or k numbers.
+        groups: (n,) the person of each clip, see :func:`people`; at least two people.
+        level: of the interval, in (0, 1).
+
+    Returns:
+        value, low, high: each (k,), with value -+ t * se, where with g groups
+        se^2 = (g - 1)/g * sum_i (value without group i - their mean)^2 and t is Student's with
+        g - 1 degrees of freedom.
+
+    Raises:
+        ValueError: fewer than two groups, or a level outside (0, 1).
+    """
+    groups = people(groups)
+    names = np.unique(groups)
+    if len(names) < 2:
+        raise ValueError(f"groups: expected at least two, got {len(names)}")
+    if not 0 < level < 1:
+        raise ValueError(f"level: expected 0..1, got {level}")
+    value = np.atleast_1d(np.asarray(statistic(np.ones(len(groups), bool)), np.float64))
+    without = np.array([np.atleast_1d(statistic(groups != name)) for name in names], np.float64)
+    g = len(names)
+    error = np.sqrt((g - 1) / g * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
+    half = stats.t.ppf((1 + level) / 2, g - 1) * error
+    return value, value - half, value + half
 
 
 def sign_flip_test(differences: Sequence[float], *, draws: int = 100_000, seed: int = 0) -> float:
@@ -116,3 +194,18 @@ def sign_flip_test(differences: Sequence[float], *, draws: int = 100_000, seed: 
         return float((np.abs(signs @ values) >= seen).mean())
     signs = np.random.default_rng(seed).choice(np.array([1, -1], np.int8), (draws, len(values)))
     return float((1 + (np.abs(signs @ values) >= seen).sum()) / (1 + draws))
+
+
+def mcnemar(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
+    """Exact McNemar test of two models on the same clips.
+
+    Returns:
+        (clips only ``first`` gets right, clips only ``second`` gets right, two-sided p in [0, 1]).
+    """
+    labels, first, second = map(np.asarray, (labels, first, second))
+    only_first = int(((first == labels) & (second != labels)).sum())
+    only_second = int(((first != labels) & (second == labels)).sum())
+    if only_first + only_second == 0:
+        return 0, 0, 1.0
+    p = stats.binomtest(only_first, only_first + only_second, 0.5).pvalue
+    return only_first, only_second, float(p)

@@ -39,6 +39,7 @@ from ecstfl.labels import CLASSES, N_CLASSES
 from ecstfl.losses.ec_stfl import constant, warmup
 from ecstfl.losses.methods import MethodLoss, build_method
 from ecstfl.metrics.clusters import cluster_measures
+from ecstfl.metrics.intervals import people
 from ecstfl.metrics.recognition import confusion_matrix, recalls, uar, war
 from ecstfl.models.backbones import build_backbone, embedding_size
 from ecstfl.models.model_file import model_bytes
@@ -132,7 +133,8 @@ def split_clips(clipset: ClipSet, config: RunConfig) -> tuple[np.ndarray, np.nda
     if not held_out.any() or not train.any():
         raise UserError(f"fold {config.fold} leaves no clips to train on or to score")
     if config.train_groups:
-        train &= np.isin(clipset.groups, _drawn_groups(clipset.groups[train], config))
+        who = people(clipset.groups)
+        train &= np.isin(who, _drawn_groups(who[train], config))
     return np.flatnonzero(train), np.flatnonzero(held_out)
 
 

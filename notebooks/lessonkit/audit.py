@@ -30,7 +30,8 @@ from ecstfl.evaluation.published import (
     PublishedScore,
 )
 from ecstfl.labels import CLASSES, DFEW_COUNTS
-from ecstfl.metrics.recognition import Interval, recalls, uar, war
+from ecstfl.metrics.intervals import Interval
+from ecstfl.metrics.recognition import recalls, uar, war
 
 COUNTS = np.array(DFEW_COUNTS)
 

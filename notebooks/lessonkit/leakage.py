@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from ecstfl.datasets.embedded import Truth
+from ecstfl.metrics.intervals import people
 
 MODELS: Final = ("nearest", "linear")
 """``nearest`` copies the label of the closest training clip; ``linear`` is a ridge classifier."""
@@ -21,7 +22,7 @@ def leaking(groups: Sequence[str] | np.ndarray, folds: Sequence[int] | np.ndarra
     """Tell which clips are tested by a model that was trained on their own group.
 
     Args:
-        groups: (n,) person, actor or film of each clip.
+        groups: (n,) person, actor or film of each clip; empty where nobody knows.
         folds: (n,) the fold in which each clip is tested; all other folds train.
 
     Returns:
@@ -35,6 +36,7 @@ def leaking(groups: Sequence[str] | np.ndarray, folds: Sequence[int] | np.ndarra
         raise ValueError(f"expected (n,) groups and folds, got {groups.shape} and {folds.shape}")
     first: dict[object, int] = {}
     spread = set()
+    groups = people(groups)
     for group, fold in zip(groups.tolist(), folds.tolist(), strict=True):
         if first.setdefault(group, fold) != fold:
             spread.add(group)

@@ -29,6 +29,7 @@ from lessonkit.lessons import check, play
 from ecstfl.evaluation.published import LAMBDA_SWEEP, PATENT_TABLE_1, SAME_SETTING
 from ecstfl.labels import CLASSES, DFEW_COUNTS
 from ecstfl.metrics import recognition as metrics
+from ecstfl.metrics.intervals import bootstrap_interval, sign_flip_test
 
 settings = lessons.start("07")
 
@@ -503,7 +504,7 @@ truth = np.tile(np.arange(7), 48)
 model_a = np.where(rng.random(336) < 0.55, truth, rng.integers(0, 7, 336))
 model_b = np.where(rng.random(336) < 0.60, truth, rng.integers(0, 7, 336))
 for name, groups in (("people drawn", people), ("clips drawn", np.arange(336))):
-    interval = metrics.bootstrap_interval(truth, model_b, groups, "war", model_a, resamples=draws)
+    interval = bootstrap_interval(truth, model_b, groups, "war", model_a, resamples=draws)
     print(f"{name:13s} {100 * interval.low:+.1f} to {100 * interval.high:+.1f} points (simulated)")
     assert interval.low < interval.value < interval.high
     assert abs(interval.value - ((model_b == truth).mean() - (model_a == truth).mean())) < 1e-12
@@ -650,7 +651,6 @@ from lessonkit.stamp import stamp
 
 from ecstfl.figures.forest import forest
 from ecstfl.figures.peeking import collect_peeks, peeking
-from ecstfl.metrics.intervals import nested_interval, sign_flip_test
 
 pairs = landed_pairs("full", weight=0.1)
 runs = [one.run for pair in pairs for one in pair]
@@ -693,13 +693,13 @@ def column(side, name):
 truth, people = column(0, "labels"), column(0, "groups")
 seed_of = [one.run["config"]["seed"] for one, _ in pairs for _ in one.features["labels"]]
 draws = settings.choose(smoke=100, quick=500, full=2000)
-gain = nested_interval(
+gain = bootstrap_interval(
     truth,
     column(1, "predictions"),
     people,
-    seed_of,
     "war",
     column(0, "predictions"),
+    seeds=seed_of,
     resamples=draws,
 )
 print(f"{len(truth)} predictions, {len(set(people))} people, {len(seeds)} seeds (synthetic):")

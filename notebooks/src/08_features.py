@@ -31,7 +31,7 @@ from sklearn.metrics import silhouette_score
 from ecstfl.figures.comparison import title_of
 from ecstfl.labels import CLASSES
 from ecstfl.metrics.clusters import cluster_measures
-from ecstfl.metrics.jackknife import jackknife
+from ecstfl.metrics.intervals import jackknife
 
 settings = lessons.start("08")
 

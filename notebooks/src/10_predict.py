@@ -28,7 +28,6 @@ from lessonkit.lessons import check, play
 from scipy.special import softmax
 
 from ecstfl.labels import CLASSES, DFEW_COUNTS
-from ecstfl.metrics import recognition as metrics
 from ecstfl.metrics.calibration import reliability
 
 settings = lessons.start("10")
@@ -46,7 +45,7 @@ from lessonkit.stamp import stamp
 
 from ecstfl.datasets.embedded import open_embedded, read_manifest
 from ecstfl.errors import UserError
-from ecstfl.metrics.jackknife import jackknife
+from ecstfl.metrics.intervals import bootstrap_interval, jackknife
 from ecstfl.predict.annotate import draw
 from ecstfl.predict.recognizer import Recognizer
 from ecstfl.video.reading import read_frames
@@ -167,7 +166,7 @@ for name, y, said, groups in (
     ),
     (f"wild ({len(people)} people)", wild_y, wild_said, wild_people),
 ):
-    interval = metrics.bootstrap_interval(y, said, groups, "war", resamples=draws)
+    interval = bootstrap_interval(y, said, groups, "war", resamples=draws)
     war[name] = (interval.value, interval.low, interval.high)
     print(
         f"{name:24s} WAR {100 * interval.value:.1f} % [{100 * interval.low:.1f}, {100 * interval.high:.1f}], both synthetic"

@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn, the published table, and what an interval must do."""
+"""Metrics against scikit-learn and the published table."""
 
 import warnings
 
@@ -11,14 +11,8 @@ from sklearn import metrics as reference
 from ecstfl.evaluation.published import PATENT_TABLE_1
 from ecstfl.labels import DFEW_COUNTS
 from ecstfl.metrics.clusters import cluster_measures
-from ecstfl.metrics.recognition import (
-    bootstrap_interval,
-    confusion_matrix,
-    mcnemar,
-    recalls,
-    uar,
-    war,
-)
+from ecstfl.metrics.intervals import bootstrap_interval
+from ecstfl.metrics.recognition import confusion_matrix, recalls, uar, war
 
 PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=60)
 
@@ -81,55 +75,6 @@ def test_the_patents_rows_agree_with_themselves(row):
 def test_bad_labels_say_expected_and_got(labels, predictions):
     with pytest.raises(ValueError, match="expected"):
         confusion_matrix(labels, predictions)
-
-
-def test_interval_covers_the_truth_about_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    covered = 0
-    for trial in range(60):
-        groups = np.repeat(np.arange(60), 5)
-        skill = np.clip(rng.normal(0.6, 0.15, 60), 0, 1)[groups]  # faces differ: clusters matter
-        labels = rng.integers(0, 7, 300)
-        right = rng.random(300) < skill
-        predictions = np.where(right, labels, (labels + 1) % 7)
-        interval = bootstrap_interval(labels, predictions, groups, "war", resamples=300, seed=trial)
-        assert interval.low <= interval.value <= interval.high
-        covered += interval.low <= 0.6 <= interval.high
-    assert covered >= 51  # 95 % of 60 is 57; fewer than 51 has a chance below 1 %
-
-
-def test_paired_difference_of_a_model_with_itself_is_zero():
-    rng = np.random.default_rng(1)
-    labels, guess = rng.integers(0, 7, 100), rng.integers(0, 7, 100)
-    groups = np.arange(100) // 4
-    same = bootstrap_interval(labels, guess, groups, "uar", baseline=guess, resamples=100)
-    assert (same.value, same.low, same.high) == (0, 0, 0)
-    better = bootstrap_interval(labels, labels, groups, "war", baseline=guess, resamples=100)
-    assert better.low > 0
-    assert better.value == pytest.approx(1 - np.mean(labels == guess))
-
-
-def test_clips_without_an_identity_are_not_one_person():
-    labels = np.arange(70) % 7
-    guess = np.where(np.arange(70) % 3 == 0, (labels + 1) % 7, labels)
-    unknown = bootstrap_interval(labels, guess, np.array([""] * 70), "war", resamples=200)
-    alone = bootstrap_interval(labels, guess, np.arange(70), "war", resamples=200)
-    assert unknown.high - unknown.low > 0.1
-    assert unknown.high - unknown.low == pytest.approx(alone.high - alone.low, abs=0.05)
-
-
-def test_mcnemar_counts_and_p():
-    labels = np.zeros(20, int)
-    first = np.array([1] * 10 + [0] * 10)
-    second = np.array([0] * 9 + [1] + [0] * 8 + [1] * 2)
-    only_first, only_second, p = mcnemar(labels, first, second)
-    assert (only_first, only_second) == (2, 9)
-    assert p == pytest.approx(2 * sum(_binomial(11, k) for k in range(3)) / 2**11)
-    assert mcnemar(labels, first, first)[2] == 1.0
-
-
-def _binomial(n, k):
-    return 1 if k == 0 else _binomial(n, k - 1) * (n - k + 1) // k
 
 
 def test_cluster_measures_see_clusters_and_only_clusters():

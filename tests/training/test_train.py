@@ -214,6 +214,15 @@ def test_smaller_training_sets_are_nested_and_hold_whole_people(data):
         split_clips(clipset, toy_config(clipset, method="softmax", train_groups=9))
 
 
+def test_clips_without_a_group_count_as_people_of_their_own(data):
+    clipset, _ = data
+    nobody = dataclasses.replace(
+        clipset, clips=tuple(dataclasses.replace(c, group="") for c in clipset)
+    )
+    config = toy_config(nobody, method="softmax", train_groups=5)
+    assert len(split_clips(nobody, config)[0]) == 5
+
+
 def test_test_clips_never_reach_training(data, tmp_path):
     """Garbling the test fold changes its score and nothing of the trained network."""
     clipset, clips = data
