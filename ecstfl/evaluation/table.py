@@ -2,7 +2,7 @@
 
 Each row pools the test predictions of its runs, as the paper pools its five folds. A row is all
 runs that differ in fold and seed only. Behind the value stands a 95 % interval over test
-identities, with several seeds over identities and seeds
+identities, and over seeds where there are several
 (:func:`ecstfl.metrics.intervals.bootstrap_interval`), and, with several runs, the standard
 deviation between them. Differences are to the softmax-only row of the same setting, in pairs. A table
 that is synthetic, quick or incomplete says so.
