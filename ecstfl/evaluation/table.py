@@ -4,8 +4,8 @@ Each row pools the test predictions of its runs, as the paper pools its five fol
 runs that differ in fold and seed only. Behind the value stands a 95 % interval over test
 identities, and over seeds where there are several
 (:func:`ecstfl.metrics.intervals.bootstrap_interval`), and, with several runs, the standard
-deviation between them. Differences are to the softmax-only row of the same setting, in pairs. A table
-that is synthetic, quick or incomplete says so.
+deviation between them. Differences are to the softmax-only row of the same setting, in pairs. A
+table that is synthetic, quick or incomplete says so.
 
 :func:`markdown`, :func:`to_html` and :func:`to_latex` draw one grid of the same cells;
 :func:`to_csv` gives the numbers; :func:`ecstfl.evaluation.explain.explain` tells where one comes
