@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
-from ecstfl.video.reading import find_sources
+from ecstfl.video.files import find_sources
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
     from ecstfl.predict.recognizer import Options, Prediction

@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from ecstfl.clips.array import MappedClips
 from ecstfl.errors import UserError
-from ecstfl.video.reading import content_sha256
+from ecstfl.video.files import content_sha256
 
 try:
     import fcntl

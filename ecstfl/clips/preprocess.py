@@ -35,7 +35,8 @@ from ecstfl.faces.landmark_files import LandmarkTrack, landmark_file, read_landm
 from ecstfl.faces.landmarks68 import FaceAlignment68
 from ecstfl.faces.retinaface import RetinaFace
 from ecstfl.faces.track import track
-from ecstfl.video.reading import content_sha256, read_frames
+from ecstfl.video.files import content_sha256
+from ecstfl.video.reading import read_frames
 
 PIPELINE_VERSION = 2
 """Counts up when the same options would give other pixels; old caches are then left aside."""

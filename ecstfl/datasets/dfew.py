@@ -39,7 +39,7 @@ from ecstfl.datasets.findings import (
 )
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, DFEW_COUNTS, N_CLASSES
-from ecstfl.video.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from ecstfl.video.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 Version = Literal["clip_224x224_16f", "clip_224x224", "original"]
 

@@ -30,7 +30,7 @@ from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.datasets.findings import Finding, Survey, few, leaking_groups
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, N_CLASSES
-from ecstfl.video.reading import frame_files
+from ecstfl.video.files import frame_files
 
 SHORT: Final = 16
 """Frames below which a clip is called short: it has fewer than a prepared clip."""

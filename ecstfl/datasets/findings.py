@@ -13,7 +13,7 @@ from typing import Literal
 
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.errors import UserError
-from ecstfl.video.reading import VIDEO_SUFFIXES
+from ecstfl.video.files import VIDEO_SUFFIXES
 
 Severity = Literal["error", "warning", "info"]
 

@@ -41,7 +41,7 @@ from ecstfl.datasets.findings import (
 )
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, N_CLASSES, label_index
-from ecstfl.video.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from ecstfl.video.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 SYNONYMS: Final = {
     "happiness": "Happy",

@@ -11,7 +11,7 @@ from pathlib import Path
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, N_CLASSES, label_index
-from ecstfl.video.reading import find_sources
+from ecstfl.video.files import find_sources
 
 Skipped = list[tuple[Path, str]]
 """(path, why it is not a clip)."""

@@ -10,9 +10,7 @@ rotation metadata of phones is applied.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,17 +21,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ecstfl.errors import UserError
-
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".avi", ".mov", ".flv", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ts"}
-    | {".3gp", ".ogv", ".gif"}
-)
-"""File endings that :func:`find_sources` takes for videos (any file may be read by name)."""
-
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-)
-"""File endings of the images of a frame folder."""
+from ecstfl.video.files import IMAGE_SUFFIXES, frame_files, reason
 
 MAX_PIXELS = 8192 * 8192
 MAX_SIDE = 16384
@@ -46,27 +34,6 @@ DECODING_ERRORS = (av.FFmpegError, OSError, EOFError, ValueError, LookupError, R
 """What PyAV raises on damaged files (its errors do not all derive from OSError)."""
 
 av.logging.set_level(av.logging.PANIC)  # the reasons are in the exceptions; stderr stays clean
-
-
-def numeric_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key that puts ``2.jpg`` before ``10.jpg`` (DFEW's 16-frame folders need it)."""
-    parts = re.split(r"(\d+)", name)
-    return tuple((1, int(p), "") if p.isdecimal() else (0, 0, p) for p in parts if p)
-
-
-def frame_files(folder: Path) -> list[Path]:
-    """Return the images of a frame folder in numeric order.
-
-    Raises:
-        UserError: the folder cannot be listed or holds no image.
-    """
-    try:
-        files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
-    except OSError as error:
-        raise UserError(f"cannot list folder {folder}: {_reason(error)}") from error
-    if not files:
-        raise UserError(f"folder {folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    return sorted(files, key=lambda p: (numeric_key(p.stem), p.suffix))
 
 
 def read_frames(source: Path | str, problems: list[str] | None = None) -> Iterator[np.ndarray]:
@@ -89,7 +56,7 @@ def read_frames(source: Path | str, problems: list[str] | None = None) -> Iterat
     try:
         mode = source.stat().st_mode  # follows links; a link loop is an OSError here
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {source}: {_reason(error)}") from error
+        raise UserError(f"cannot read {source}: {reason(error)}") from error
     if stat.S_ISDIR(mode):
         return _read_folder(source, notes)
     if not stat.S_ISREG(mode):
@@ -97,89 +64,6 @@ def read_frames(source: Path | str, problems: list[str] | None = None) -> Iterat
     if source.stat().st_size == 0:
         raise UserError(f"cannot read {source}: the file is empty")
     return _read_file(source, notes)
-
-
-def content_sha256(source: Path | str) -> str:
-    """Return the SHA-256 (hex) of a file's bytes, or of a folder's image names and bytes.
-
-    Raises:
-        UserError: the source cannot be read.
-    """
-    source = Path(source)
-    try:
-        if source.is_dir():
-            digest = hashlib.sha256()
-            for path in frame_files(source):
-                digest.update(f"{path.name}\0".encode(errors="surrogateescape"))
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-            return digest.hexdigest()
-        with source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {source}: {_reason(error)}") from error
-
-
-def find_sources(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Find the videos and frame folders below a folder.
-
-    A folder with images and no video or sub-folder is one source. Links are followed; a
-    folder reached twice (a link loop) is entered once and named.
-
-    Returns:
-        (sources in numeric order, [(path, reason)] for what was passed over: unreadable
-        folders, link loops and files that are neither image nor video).
-
-    Raises:
-        UserError: ``root`` is not a folder.
-    """
-    if not root.is_dir():
-        raise UserError(f"{root} is not a folder")
-    sources: list[Path] = []
-    skipped: list[tuple[Path, str]] = []
-    entered: set[tuple[int, int]] = set()
-
-    def visit(folder: Path) -> None:
-        try:
-            status = folder.stat()
-            entries = sorted(folder.iterdir(), key=lambda p: numeric_key(p.name))
-        except OSError as error:
-            skipped.append((folder, f"cannot be read: {_reason(error)}"))
-            return
-        if (status.st_dev, status.st_ino) in entered:
-            skipped.append((folder, "a link to a folder already visited"))
-            return
-        entered.add((status.st_dev, status.st_ino))
-        folders: list[Path] = []
-        videos: list[Path] = []
-        images = 0
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            try:
-                mode = entry.stat().st_mode
-            except OSError as error:
-                skipped.append((entry, f"cannot be read: {_reason(error)}"))
-                continue
-            if stat.S_ISDIR(mode):
-                folders.append(entry)
-            elif entry.suffix.lower() in VIDEO_SUFFIXES:
-                videos.append(entry)
-            elif entry.suffix.lower() in IMAGE_SUFFIXES:
-                images += 1
-            else:
-                skipped.append((entry, "neither a video nor an image by its name"))
-        if images and not videos and not folders:
-            sources.append(folder)
-        elif images:
-            skipped.append(
-                (folder, f"{images} images beside videos or folders: not a frame folder")
-            )
-        sources.extend(videos)
-        for sub in folders:
-            visit(sub)
-
-    visit(root)
-    return sources, skipped
 
 
 def _read_folder(folder: Path, notes: list[str]) -> Iterator[np.ndarray]:
@@ -212,7 +96,7 @@ def _read_file(path: Path, notes: list[str]) -> Iterator[np.ndarray]:
     try:
         container = av.open(os.path.abspath(path), options=options, metadata_errors="replace")
     except DECODING_ERRORS as error:
-        raise UserError(f"cannot read {path}: {_reason(error)}") from error
+        raise UserError(f"cannot read {path}: {reason(error)}") from error
     if not container.streams.video:
         kind = "sound only" if container.streams.audio else "no picture in it"
         container.close()
@@ -244,7 +128,7 @@ def _decode(
             try:
                 frames = packet.decode()
             except DECODING_ERRORS as failure:
-                last, damaged = _reason(failure), damaged + 1
+                last, damaged = reason(failure), damaged + 1
                 if damaged > MAX_DAMAGED_PACKETS:
                     break
                 continue
@@ -255,13 +139,13 @@ def _decode(
                 try:
                     image = converter.reformat(frame, format="rgb24").to_ndarray()
                 except DECODING_ERRORS as failure:
-                    last, damaged = _reason(failure), damaged + 1
+                    last, damaged = reason(failure), damaged + 1
                     continue
                 read += 1
                 yield _upright(image, frame.rotation)
         if not read:
-            reason = last or "the stream holds no frame"
-            raise UserError(f"cannot read {path}: no frame can be decoded ({reason})")
+            why = last or "the stream holds no frame"
+            raise UserError(f"cannot read {path}: no frame can be decoded ({why})")
         if damaged:
             notes.append(f"{damaged} damaged packets were skipped ({last})")
 
@@ -277,7 +161,7 @@ def _packets(
         except StopIteration:
             return
         except DECODING_ERRORS as error:
-            yield None, _reason(error)
+            yield None, reason(error)
             return
         yield packet, ""
 
@@ -293,9 +177,3 @@ def _upright(image: np.ndarray, rotation: int) -> np.ndarray:
     """Apply the display rotation (degrees counter-clockwise, multiples of 90)."""
     turns = round(rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
-
-
-def _reason(error: BaseException) -> str:
-    """The short text of an error: without number, without path."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.strip().splitlines()[0][:200]

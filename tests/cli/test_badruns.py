@@ -24,7 +24,7 @@ from ecstfl.runs.run_folder import finished_run, run_directory, write_features
 from ecstfl.training import train as training
 from ecstfl.training.memory import fitting_batch, is_out_of_memory
 from ecstfl.training.train import train_run
-from ecstfl.video.reading import content_sha256
+from ecstfl.video.files import content_sha256
 
 HERE = Path(__file__).parents[1]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")

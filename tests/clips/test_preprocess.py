@@ -31,7 +31,7 @@ from ecstfl.errors import UserError
 from ecstfl.faces import align
 from ecstfl.faces.landmark_files import LandmarkTrack
 from ecstfl.runs.config import hash_clipset
-from ecstfl.video.reading import content_sha256
+from ecstfl.video.files import content_sha256
 
 SMALL = PreprocessConfig(frames=4, size=32)
 

@@ -9,6 +9,7 @@ import pytest
 from media import numbered, write_sound, write_video
 
 from ecstfl.errors import UserError
+from ecstfl.video import files
 from ecstfl.video import reading as video
 
 
@@ -123,7 +124,7 @@ def test_folder_in_numeric_order_with_every_kind_of_image(tmp_path):
     ],
 )
 def test_numeric_key(names, expected):
-    ordered = sorted(names, key=video.numeric_key)
+    ordered = sorted(names, key=files.numeric_key)
     assert expected is None or ordered == expected
 
 
@@ -295,7 +296,7 @@ def test_find_sources(tmp_path):
     (tmp_path / ".hidden.mp4").write_bytes(b"")
     (tmp_path / "again").symlink_to(tmp_path)
     (tmp_path / "self.mp4").symlink_to(tmp_path / "self.mp4")
-    sources, skipped = video.find_sources(tmp_path)
+    sources, skipped = files.find_sources(tmp_path)
     assert [s.relative_to(tmp_path).as_posix() for s in sources] == [
         "b9.MOV",
         "b10.mp4",
@@ -308,27 +309,27 @@ def test_find_sources(tmp_path):
     assert "1 images beside videos" in reasons[tmp_path.name]
     assert len(skipped) == 4
     with pytest.raises(UserError, match="is not a folder"):
-        video.find_sources(tmp_path / "b10.mp4")
+        files.find_sources(tmp_path / "b10.mp4")
 
 
 def test_content_sha256_follows_content_and_names(tmp_path):
     path = write_video(tmp_path / "a.mp4", numbered(3))
-    digest = video.content_sha256(path)
+    digest = files.content_sha256(path)
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(path.read_bytes())
-    assert video.content_sha256(copy) == digest
+    assert files.content_sha256(copy) == digest
     copy.write_bytes(path.read_bytes() + b"x")
-    assert video.content_sha256(copy) != digest
+    assert files.content_sha256(copy) != digest
     folder = tmp_path / "f"
     folder.mkdir()
     cv2.imwrite(str(folder / "1.png"), numbered(1)[0])
-    one = video.content_sha256(folder)
+    one = files.content_sha256(folder)
     cv2.imwrite(str(folder / "2.png"), numbered(1)[0])
-    two = video.content_sha256(folder)
+    two = files.content_sha256(folder)
     (folder / "2.png").rename(folder / "3.png")
-    assert len({one, two, video.content_sha256(folder)}) == 3
+    assert len({one, two, files.content_sha256(folder)}) == 3
     with pytest.raises(UserError, match="No such file"):
-        video.content_sha256(tmp_path / "none.mp4")
+        files.content_sha256(tmp_path / "none.mp4")
 
 
 def test_pyav_reports_rotation():

@@ -1,0 +1,209 @@
+"""Which files are films and stills, what in a folder is never data, and what a file holds by hash.
+
+Every command and every reader of data sets asks here, so that all say the same of a folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import stat
+from pathlib import Path
+from typing import Final
+
+import av
+
+from ecstfl.errors import UserError
+
+_CONTAINERS: Final = (
+    *("mov", "matroska", "avi", "flv", "asf", "mpegts", "mpeg", "vob", "mpeg1video", "mpeg2video"),
+    *("m4v", "ogv", "mxf", "gxf", "dv", "rm", "nut", "wtv", "dhav", "yuv4mpegpipe", "ivf", "obu"),
+    *("h264", "hevc", "vvc", "mjpeg", "amv", "gif", "apng", "swf", "drc", "vc1", "f4v", "ismv"),
+)
+"""FFmpeg's names of what films come in; each knows its own endings."""
+
+_NOT_FILMS: Final = frozenset(
+    {".m4a", ".m4b", ".mka", ".mks", ".wma", ".ra", ".isma", ".ism"}  # sound, subtitles, lists
+    | {".avif", ".heic", ".heif", ".mpo"}  # stills
+)
+
+_MORE_FILMS: Final = frozenset(
+    {".qt", ".divx", ".xvid", ".mpe", ".m2p", ".m2v", ".vro", ".evo", ".mod", ".tod", ".trp", ".tp"}
+    | {".rmvb", ".ogm", ".nsv", ".mp4v", ".mpv", ".mjpg", ".insv", ".dvr-ms", ".3gpp", ".3gp2"}
+)
+"""Other endings of the same containers, which cameras, recorders and old programs give."""
+
+
+def _endings(name: str) -> set[str]:
+    try:
+        return {f".{ending}" for ending in av.format.ContainerFormat(name).extensions}
+    except ValueError:  # not part of this build
+        return set()
+
+
+VIDEO_SUFFIXES: Final = frozenset().union(*map(_endings, _CONTAINERS)) - _NOT_FILMS | _MORE_FILMS
+"""Endings, in small letters, that are taken for films in a folder (any file is read by name)."""
+
+IMAGE_SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
+    | {".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".hdr", ".sr", ".ras", ".tga"}
+)
+"""Endings, in small letters, of the stills of a frame folder."""
+
+_LITTER: Final = frozenset(
+    {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}  # Windows, macOS
+    | {"__macosx", "$recycle.bin", "recycler", "system volume information", "lost+found"}
+    | {"@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@sharebin"}  # NAS
+    | {"network trash folder", "temporary items", "__pycache__", "lost.dir"}
+)
+
+
+def is_litter(path: Path | str) -> bool:
+    """Whether a file or folder is something that a system or program leaves beside the data.
+
+    By its own name, not by those of the folders above it: everything hidden (``.DS_Store``,
+    AppleDouble ``._a.mp4``, ``.ipynb_checkpoints``, ``.@__thumb``), and what Windows, macOS and
+    network storage add (``Thumbs.db``, ``__MACOSX``, ``@eaDir``, ``#recycle``, ...).
+    """
+    name = Path(path).name
+    return name.startswith(".") or name.lower() in _LITTER
+
+
+def is_video(path: Path) -> bool:
+    """Whether a name ends as films do and is not litter; nothing is opened."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not is_litter(path)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a name ends as stills do and is not litter; nothing is opened."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_litter(path)
+
+
+def numeric_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key that puts ``2.jpg`` before ``10.jpg`` (DFEW's 16-frame folders need it)."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((1, int(p), "") if p.isdecimal() else (0, 0, p) for p in parts if p)
+
+
+def listing(folder: Path) -> list[Path]:
+    """Return what a folder holds, without litter, in numeric order.
+
+    Raises:
+        UserError: the folder cannot be listed.
+    """
+    try:
+        entries = [entry for entry in folder.iterdir() if not is_litter(entry)]
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot list folder {folder}: {reason(error)}") from error
+    return sorted(entries, key=lambda p: (numeric_key(p.stem), p.suffix))
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """Return the images of a frame folder in numeric order.
+
+    Raises:
+        UserError: the folder cannot be listed or holds no image.
+    """
+    files = [path for path in listing(folder) if is_image(path) and path.is_file()]
+    if not files:
+        raise UserError(f"folder {folder} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return files
+
+
+def is_frame_folder(folder: Path) -> bool:
+    """Whether a folder is one clip: images, and neither a video nor a folder beside them.
+
+    Raises:
+        UserError: the folder cannot be listed.
+    """
+    entries = listing(folder)
+    return any(map(is_image, entries)) and not any(is_video(e) or e.is_dir() for e in entries)
+
+
+def content_sha256(source: Path | str) -> str:
+    """Return the SHA-256 (hex) of a file's bytes, or of a folder's image names and bytes.
+
+    Raises:
+        UserError: the source cannot be read.
+    """
+    source = Path(source)
+    try:
+        if source.is_dir():
+            digest = hashlib.sha256()
+            for path in frame_files(source):
+                digest.update(f"{path.name}\0".encode(errors="surrogateescape"))
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+            return digest.hexdigest()
+        with source.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {source}: {reason(error)}") from error
+
+
+def find_sources(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Find the videos and frame folders below a folder.
+
+    A folder with images and no video or sub-folder is one source. Links are followed; a
+    folder reached twice (a link loop) is entered once and named. Litter is neither.
+
+    Returns:
+        (sources in numeric order, [(path, reason)] for what was passed over: unreadable
+        folders, link loops, pictures beside videos, and files that are neither).
+
+    Raises:
+        UserError: ``root`` is not a folder.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder")
+    sources: list[Path] = []
+    skipped: list[tuple[Path, str]] = []
+    entered: set[tuple[int, int]] = set()
+
+    def visit(folder: Path) -> None:
+        try:
+            status = folder.stat()
+            entries = listing(folder)
+        except (OSError, UserError) as error:
+            skipped.append((folder, f"cannot be read: {reason(error.__cause__ or error)}"))
+            return
+        if (status.st_dev, status.st_ino) in entered:
+            skipped.append((folder, "a link to a folder already visited"))
+            return
+        entered.add((status.st_dev, status.st_ino))
+        folders: list[Path] = []
+        videos: list[Path] = []
+        images = 0
+        for entry in entries:
+            try:
+                mode = entry.stat().st_mode
+            except OSError as error:
+                skipped.append((entry, f"cannot be read: {reason(error)}"))
+                continue
+            if stat.S_ISDIR(mode):
+                folders.append(entry)
+            elif is_video(entry):
+                videos.append(entry)
+            elif is_image(entry):
+                images += 1
+            elif entry.suffix.lower() in (".heic", ".heif"):
+                skipped.append((entry, "a HEIC picture cannot be read: save it as .jpg or .png"))
+            else:
+                skipped.append((entry, "neither a video nor an image by its name"))
+        if images and not videos and not folders:
+            sources.append(folder)
+        elif images:
+            skipped.append(
+                (folder, f"{images} images beside videos or folders: not a frame folder")
+            )
+        sources.extend(videos)
+        for sub in folders:
+            visit(sub)
+
+    visit(root)
+    return sources, skipped
+
+
+def reason(error: BaseException) -> str:
+    """Return the short text of an error: without number, without path."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.strip().splitlines()[0][:200]
