@@ -35,12 +35,12 @@ lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
 
 notebooks: $(READY)
-	PYTHONPATH=notebooks $(BIN)/python -m lessonkit.build build $(ARGS)
+	PYTHONPATH=notebooks $(BIN)/python -m lessonkit.builder build $(ARGS)
 
 course: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable ".[course]"
-	PYTHONPATH=notebooks $(BIN)/python -m lessonkit.build course $(ARGS)
+	PYTHONPATH=notebooks $(BIN)/python -m lessonkit.builder course $(ARGS)
 
 doctor: $(READY)
 	$(BIN)/ecstfl doctor

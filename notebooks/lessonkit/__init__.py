@@ -1,1 +1,12 @@
-"""lessonkit."""
+"""What the lessons call, and how they are built; kept beside them, apart from the package.
+
+* ``lessons``: start a lesson, sliders, quizzes; ``checks``: what an exercise is told.
+* ``reference_results``: runs that came with the repository; ``stamp``: FRESH or PRECOMPUTED;
+  ``practice``: a small set of clips and a small run, for training in front of the student.
+* one subject each: ``leakage`` (01), ``mouth`` (02), ``anatomy`` (05), ``audit`` (07), ``costs``
+  (09), ``webcam`` (10), ``claims`` (from the patent's claims to code, proof and lesson).
+* ``plots_*``: the figures of the lessons, plain functions that return a figure.
+* ``builder``: from ``notebooks/src`` to notebooks, student copies and course.
+
+A lesson may be changed freely in its source; what it imports from here keeps its arguments.
+"""

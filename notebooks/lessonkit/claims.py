@@ -21,8 +21,8 @@ class Link:
     Attributes:
         where: claim, paragraph or equation.
         what: in a few words.
-        code: ``module.name`` inside the package.
-        test: ``file::function`` inside ``tests/``.
+        code: ``package.module.name``.
+        test: ``file::function``; the file lies in some folder of ``tests/``.
         lesson: name of the lesson that uses the code, ``04_formula``.
         section: the heading over the first cell there that uses it.
     """
@@ -39,7 +39,7 @@ LINKS: Final = (
     Link(
         "claim 1 (1)",
         "labelled videos, read and checked",
-        "datasets.embedded.open_embedded",
+        "ecstfl.datasets.embedded.open_embedded",
         "test_embedded.py::test_balanced_and_long_tailed_priors",
         "01_data",
         "A clip is four axes of bytes",
@@ -47,7 +47,7 @@ LINKS: Final = (
     Link(
         "claim 1 (2), claim 2 (2-1)",
         "video to frames",
-        "video.reading.read_frames",
+        "ecstfl.video.reading.read_frames",
         "test_video.py::test_containers",
         "02_faces",
         "Find",
@@ -55,7 +55,7 @@ LINKS: Final = (
     Link(
         "claim 2 (2-2)",
         "find the face, drop frames without one",
-        "faces.retinaface.RetinaFace",
+        "ecstfl.faces.retinaface.RetinaFace",
         "test_faces.py::test_retinaface_finds_the_face_and_its_points",
         "02_faces",
         "Find",
@@ -63,7 +63,7 @@ LINKS: Final = (
     Link(
         "claim 2 (2-3)",
         "align the face by its landmarks",
-        "faces.align.similarity",
+        "ecstfl.faces.align.similarity",
         "test_align.py::test_similarity_is_scikit_images",
         "02_faces",
         "Exercise 2.3: The least-squares similarity",
@@ -71,7 +71,7 @@ LINKS: Final = (
     Link(
         "claim 2 (2-4)",
         "interpolate to the same number of frames",
-        "clips.temporal.tim",
+        "ecstfl.clips.temporal.tim",
         "test_temporal.py::test_tim_is_the_published_method",
         "03_frames",
         "Exercise 3.3: The shapes of a string",
@@ -79,7 +79,7 @@ LINKS: Final = (
     Link(
         "claim 2 (2-4)",
         "choose key frames",
-        "clips.temporal.change_indices",
+        "ecstfl.clips.temporal.change_indices",
         "test_temporal.py::test_change_indices_find_the_changes",
         "03_frames",
         "Exercise 3.1: Evenly spaced",
@@ -87,7 +87,7 @@ LINKS: Final = (
     Link(
         "claim 3 (3-1)",
         "a spatiotemporal backbone",
-        "models.c3d.C3D",
+        "ecstfl.models.c3d.C3D",
         "test_c3d.py::test_full_width_parameters",
         "05_c3d",
         "Exercise 5.1: How many places?",
@@ -95,7 +95,7 @@ LINKS: Final = (
     Link(
         "claim 3 (3-1), paper",
         "other backbones",
-        "models.backbones.build_backbone",
+        "ecstfl.models.backbones.build_backbone",
         "test_backbones.py::test_full_width_parameters_for_400_classes",
         "09_backbones",
         "Eight networks",
@@ -103,7 +103,7 @@ LINKS: Final = (
     Link(
         "claim 3 (3-2), [0040]",
         "attach the loss to one of the last layers",
-        "models.tap.Tap",
+        "ecstfl.models.tap.Tap",
         "test_tap.py::test_gives_output_and_features_before_the_relu",
         "05_c3d",
         "Exercise 5.5: Tap a layer",
@@ -111,7 +111,7 @@ LINKS: Final = (
     Link(
         "claim 3 (3-3), [0020]",
         "the EC-STFL loss",
-        "losses.ec_stfl.ec_stfl_loss",
+        "ecstfl.losses.ec_stfl.ec_stfl_loss",
         "test_loss.py::test_equals_the_naive_loop_in_value_and_gradient",
         "04_formula",
         "Exercise 4.3: No loop",
@@ -119,7 +119,7 @@ LINKS: Final = (
     Link(
         "paper, Eq. 9",
         "one ratio of two double sums",
-        "losses.naive.paper",
+        "ecstfl.losses.naive.paper",
         "test_loss.py::test_equals_the_naive_loop_in_value_and_gradient",
         "04_formula",
         "One name, several definitions",
@@ -127,7 +127,7 @@ LINKS: Final = (
     Link(
         "claim 4",
         "L = cross-entropy + λ EC-STFL",
-        "losses.ec_stfl.JointLoss",
+        "ecstfl.losses.ec_stfl.JointLoss",
         "test_loss_modules.py::test_joint_loss_is_the_sum",
         "06_training",
         "The loop by hand",
@@ -135,7 +135,7 @@ LINKS: Final = (
     Link(
         "claim 1 (3), (4)",
         "train on some folds, test on another",
-        "training.train.train_run",
+        "ecstfl.training.train.train_run",
         "test_train.py::test_test_clips_never_reach_training",
         "06_training",
         "The loop by hand",
@@ -143,7 +143,7 @@ LINKS: Final = (
     Link(
         "beyond the patent",
         "nobody is in two folds",
-        "datasets.folder.assign_folds",
+        "ecstfl.datasets.folder.assign_folds",
         "test_folder.py::test_folds_never_share_a_group",
         "01_data",
         "Exercise 1.4: Deal out people",
@@ -151,7 +151,7 @@ LINKS: Final = (
     Link(
         "beyond the patent",
         "how many of a class a batch holds",
-        "training.samplers.MPerClassSampler",
+        "ecstfl.training.samplers.MPerClassSampler",
         "test_sampler.py::test_every_class_present_has_m_and_counts_are_even",
         "06_training",
         "Exercise 6.2: Alone in a batch",
@@ -159,7 +159,7 @@ LINKS: Final = (
     Link(
         "Table 1",
         "UAR and WAR",
-        "metrics.recognition.uar",
+        "ecstfl.metrics.recognition.uar",
         "test_metrics.py::test_confusion_recalls_uar_war_are_scikit_learns",
         "07_table",
         "Exercise 7.1: UAR and WAR",
@@ -183,7 +183,7 @@ LINKS: Final = (
     Link(
         "beyond the patent",
         "how tight and how far apart the classes lie",
-        "metrics.clusters.cluster_measures",
+        "ecstfl.metrics.clusters.cluster_measures",
         "test_metrics.py::test_cluster_measures_see_clusters_and_only_clusters",
         "08_features",
         "By hand, by the package, by scikit-learn",
@@ -191,7 +191,7 @@ LINKS: Final = (
     Link(
         "claim 1 (5), claim 5",
         "recognise a video with the trained network",
-        "predict.recognizer.Recognizer",
+        "ecstfl.predict.recognizer.Recognizer",
         "test_recognizer.py::test_held_out_videos_get_the_evaluations_answers",
         "10_predict",
         "The model, and what it says about itself",
@@ -216,15 +216,15 @@ def broken(root: Path, links: Sequence[Link] = LINKS) -> list[str]:
     """Return a sentence for each link that leads nowhere in the repository ``root``."""
     out = []
     for link in links:
-        module, _, name = link.code.partition(".")
+        module, _, name = link.code.rpartition(".")
         try:
-            getattr(importlib.import_module(f"ecstfl.{module}"), name)
+            getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
-            out.append(f"{link.where}: there is no ecstfl.{link.code}")
+            out.append(f"{link.where}: there is no {link.code}")
         file, _, function = link.test.partition("::")
-        path = root / "tests" / file
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        if not re.search(rf"^def {re.escape(function)}\(", text, re.MULTILINE):
+        defined = re.compile(rf"^def {re.escape(function)}\(", re.MULTILINE)
+        found = (root / "tests").rglob(file)
+        if not any(defined.search(path.read_text(encoding="utf-8")) for path in found):
             out.append(f"{link.where}: there is no test {link.test}")
         if link.lesson:
             source = root / "notebooks" / "src" / f"{link.lesson}.py"
@@ -276,5 +276,5 @@ def markdown(links: Sequence[Link] = LINKS) -> str:
         file, _, function = link.test.partition("::")
         test = f"`{file}`: {function.removeprefix('test_').replace('_', ' ')}"
         lesson = f"[{link.lesson[:2]}]({link.lesson}.ipynb): {link.section}" if link.lesson else "–"
-        lines.append(f"| {link.where} | {link.what} | `ecstfl.{link.code}` | {test} | {lesson} |")
+        lines.append(f"| {link.where} | {link.what} | `{link.code}` | {test} | {lesson} |")
     return "\n".join(lines)

@@ -26,7 +26,7 @@ _STYLES = ("o", "v", "s", "X", "^", "P", "D", "<", ">", "*")
 
 
 def mapped(x: np.ndarray, seed: int = 0, neighbours: int = 15) -> np.ndarray:
-    """Map features (n, d) to (n, 2) as :func:`ecstfl.figures.comparison.umap_map`, without its warning.
+    """Map features (n, d) to (n, 2) by ``ecstfl.figures.comparison.umap_map``, without its warning.
 
     With few neighbours the graph falls into pieces; a lesson that wants just that needs no word.
     """

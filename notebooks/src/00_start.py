@@ -1,4 +1,4 @@
-# Text source of lesson 00. Build: python -m lessonkit.build build 00
+# Text source of lesson 00. Build: python -m lessonkit.builder build 00
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -54,7 +54,7 @@ Markdown(claims.markdown())
 # %% [markdown] exercise="0.1" part="task" level=1
 # ### Exercise 0.1: Find the code
 #
-# Write `code_for(where)`: the list of the functions (as `"module.name"`) behind a claim, in the order of
+# Write `code_for(where)`: the list of the functions (as `"package.module.name"`) behind a claim, in the order of
 # the table. `claims.LINKS` holds the rows; each has `where` and `code`. A row belongs to the claim when
 # the text `where` occurs in its own `where`, **ignoring case**.
 #
@@ -64,7 +64,7 @@ Markdown(claims.markdown())
 
 # %% exercise="0.1" part="answer"
 def code_for(where):
-    """Return ["module.name", ...] of the links whose `where` contains the text."""
+    """Return ["package.module.name", ...] of the links whose `where` contains the text."""
     ### BEGIN SOLUTION
     return [link.code for link in claims.LINKS if where.lower() in link.where.lower()]
     ### END SOLUTION
@@ -77,7 +77,7 @@ print(code_for("Table 1"))
 # %% exercise="0.1" part="check" points=1
 with check("0.1"):
     value = code_for("claim 4")
-    assert value == ["loss.JointLoss"], f"claim 4 is the joint loss, got {value}"
+    assert value == ["ecstfl.losses.ec_stfl.JointLoss"], f"claim 4 is the joint loss, got {value}"
 
 # %% exercise="0.1" part="hidden" points=1
 ### BEGIN HIDDEN TESTS

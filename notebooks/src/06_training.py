@@ -1,4 +1,4 @@
-# Text source of lesson 06. Build: python -m lessonkit.build build 06
+# Text source of lesson 06. Build: python -m lessonkit.builder build 06
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -44,8 +44,8 @@ settings = lessons.start("06")
 # other fold. (The first time this takes a while: faces are found and aligned. Then there is a cache.)
 
 # %%
-from lessonkit.landed import landed_pairs, short_names
 from lessonkit.practice import PLAIN_VIEW, practice_clips, practice_run
+from lessonkit.reference_results import reference_pairs
 from lessonkit.stamp import run_id, stamp
 
 from ecstfl.experiments.reproduce import choose_device
@@ -596,7 +596,8 @@ stamp(
         {"softmax only": plain_runs, "EC-STFL": joint_runs},
         plots_training.curve_title(plain_runs, joint_runs),
     ),
-    *short_names([*plain_runs, *joint_runs]),
+    *plain_runs,
+    *joint_runs,
     fresh=True,
 )
 
@@ -608,7 +609,7 @@ stamp(
 # ## Curves: trained for longer, with all clips
 
 # %%
-pairs = landed_pairs()
+pairs = reference_pairs()
 plain_runs, joint_runs = ([pair[k].run for pair in pairs] for k in (0, 1))
 for one in (*plain_runs, *joint_runs):
     last = one["history"][-1]
@@ -621,7 +622,8 @@ stamp(
         {"softmax only": plain_runs, "EC-STFL": joint_runs},
         plots_training.curve_title(plain_runs, joint_runs),
     ),
-    *short_names([*plain_runs, *joint_runs]),
+    *plain_runs,
+    *joint_runs,
     fresh=False,
 )
 

@@ -1,4 +1,4 @@
-# Text source of lesson 07. Build: python -m lessonkit.build build 07
+# Text source of lesson 07. Build: python -m lessonkit.builder build 07
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -646,13 +646,13 @@ def runs_needed(gain, sd):
 # seeds, with everything equal but the loss, and the last epoch as the result. First the plain list:
 
 # %%
-from lessonkit.landed import landed_pairs, short_names
+from lessonkit.reference_results import reference_pairs
 from lessonkit.stamp import stamp
 
 from ecstfl.figures.forest import forest
 from ecstfl.figures.peeking import collect_peeks, peeking
 
-pairs = landed_pairs("full", weight=0.1)
+pairs = reference_pairs("full", weight=0.1)
 runs = [one.run for pair in pairs for one in pair]
 score = {"softmax": {}, "ec-stfl": {}}
 for run in runs:
@@ -710,7 +710,7 @@ for name, size in (("no gain", 0.0), ("the printed gain", 1.96)):
 assert abs(100 * gain.value - np.mean(list(gains.values()))) < 1e-6  # folds of one size
 
 # %%
-stamp(forest(runs), *short_names(runs), fresh=False)
+stamp(forest(runs), *runs, fresh=False)
 
 # %% [markdown]
 # This answers for these rendered faces, this small network and this λ, and for nothing else: it is no
@@ -725,7 +725,7 @@ for method in collect_peeks(runs):
     gained = [100 * peek.gain for peek in method.peeks]
     print(f"{method.method}: {np.mean(gained):+.1f} points on average, up to {max(gained):+.1f}")
     assert min(gained) >= 0  # the best of several is never worse: that is the trouble
-stamp(peeking(runs), *short_names(runs), fresh=False)
+stamp(peeking(runs), *runs, fresh=False)
 
 # %% [markdown]
 # ## Checkpoint

@@ -1,4 +1,4 @@
-# Text source of lesson 08. Build: python -m lessonkit.build build 08
+# Text source of lesson 08. Build: python -m lessonkit.builder build 08
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -22,8 +22,8 @@
 # %% part="setup"
 import numpy as np
 from lessonkit import lessons, plots_features
-from lessonkit.landed import landed_pairs, short_names
 from lessonkit.lessons import check, play
+from lessonkit.reference_results import reference_pairs
 from lessonkit.stamp import stamp
 from scipy.spatial.distance import cdist
 from sklearn.metrics import silhouette_score
@@ -43,7 +43,7 @@ settings = lessons.start("08")
 # rendered clips from the same seed. Their features of the test people come with the repository.
 
 # %%
-pairs = landed_pairs()
+pairs = reference_pairs()
 plain, joint = pairs[0]
 labels = plain.features["labels"].astype(int)
 people = plain.features["groups"]
@@ -501,7 +501,7 @@ stamp(
     plots_features.differences(
         rows, f"Synthetic clips. {told[0].upper()}{told[1:]}", "EC-STFL minus softmax only"
     ),
-    *short_names([one.run for pair in pairs for one in pair]),
+    *[one.run for pair in pairs for one in pair],
     fresh=False,
 )
 

@@ -1,4 +1,4 @@
-# Text source of lesson 09. Build: python -m lessonkit.build build 09
+# Text source of lesson 09. Build: python -m lessonkit.builder build 09
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -477,7 +477,6 @@ plots_zoo.after_descent(ends, x, y)
 
 # %%
 from lessonkit import plots_training
-from lessonkit.landed import short_names
 from lessonkit.practice import practice_clips, practice_run
 from lessonkit.stamp import stamp
 
@@ -511,7 +510,7 @@ stamp(
     plots_training.curves(
         runs, f"Synthetic clips, {epochs} epochs, one seed each: cross-entropy falls by {told}"
     ),
-    *short_names([run[0] for run in runs.values()]),
+    *[run[0] for run in runs.values()],
     fresh=True,
 )
 

@@ -1,4 +1,4 @@
-# Text source of lesson 10. Build: python -m lessonkit.build build 10
+# Text source of lesson 10. Build: python -m lessonkit.builder build 10
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"
@@ -39,8 +39,8 @@ settings = lessons.start("10")
 # aligned exactly as the training clips were. Its first sentence is the most important one:
 
 # %%
-from lessonkit.landed import find_landed
 from lessonkit.plots_features import differences
+from lessonkit.reference_results import find_reference_run
 from lessonkit.stamp import stamp
 
 from ecstfl.datasets.embedded import open_embedded, read_manifest
@@ -150,7 +150,7 @@ assert np.isfinite(wild_p).all()
 assert np.allclose(wild_p.sum(axis=1), 1)
 
 # %%
-landed = find_landed(model)
+landed = find_reference_run(model)
 test_y = landed.features["labels"].astype(int)
 test_logits = landed.features["logits"].astype(float)
 test_people = landed.features["groups"]

@@ -10,14 +10,15 @@ import pytest
 pytest.importorskip("jupytext")
 nbformat = pytest.importorskip("nbformat")
 
-from lessonkit import build as notebooks
-from lessonkit import claims, lesson_books, lesson_run, lesson_source, lessons  # noqa: E402
+from lessonkit import claims, lessons  # noqa: E402
+from lessonkit.builder import books, execution, reading  # noqa: E402
+from lessonkit.builder import build as notebooks  # noqa: E402
 
 from ecstfl.errors import UserError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = lesson_source.sources(ROOT)
-LESSONS = [lesson_source.read_lesson(path) for path in SOURCES]
+SOURCES = reading.sources(ROOT)
+LESSONS = [reading.read_lesson(path) for path in SOURCES]
 EXERCISES = [(lesson, e) for lesson in LESSONS for e in lesson.exercises]
 WRONG = [(lesson, e, wrong) for lesson, e in EXERCISES for wrong in e.wrong]
 
@@ -59,7 +60,7 @@ def test_the_solution_passes_and_the_stub_does_not(lesson, exercise, prepared, c
     out = capsys.readouterr()
     assert out.out.count(f"Exercise {exercise.number}: right.") >= 2
     assert out.err == ""
-    stub = lesson_source.Cell("code", lesson_books.stub(exercise.answer.text, exercise.number))
+    stub = reading.Cell("code", books.stub(exercise.answer.text, exercise.number))
     assert f'raise NotImplementedError("Exercise {exercise.number}")' in stub.text
     for cell in (*exercise.checks, *exercise.hidden):
         with pytest.raises(lessons.ExerciseError, match=exercise.number) as error:
@@ -101,7 +102,7 @@ HEADER_ROWS = ("Before this", "Time", "Memory", "Data", "Source", "Exercises")
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_header_and_end_block(lesson):
-    built = lesson_books.read_notebook(notebooks.complete_path(ROOT, lesson.name))
+    built = books.read_notebook(notebooks.complete_path(ROOT, lesson.name))
     header = built.cells[0].source
     assert header.startswith(f"# {lesson.name[:2]} · ")
     learn = re.search(r"\*\*You will learn to\*\* (.+?)\n\n", header, re.DOTALL)[1]
@@ -164,17 +165,15 @@ def test_each_way_of_being_out_of_step_is_seen(tmp_path):
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_built_notebook_is_whole_and_clean(lesson):
     path = notebooks.complete_path(ROOT, lesson.name)
-    book = lesson_books.read_notebook(path)
+    book = books.read_notebook(path)
     nbformat.validate(book)
     assert path.stat().st_size < 1_500_000
-    assert (
-        lesson_run.examine_outputs(book, ["/home/", "/root/", "/tmp/", "/work/", "Users\\"]) == []
-    )
+    assert execution.examine_outputs(book, ["/home/", "/root/", "/tmp/", "/work/", "Users\\"]) == []
     ids = [cell.id for cell in book.cells]
     assert len(set(ids)) == len(ids)
-    again = lesson_books.complete_notebook(lesson, dict(book.metadata["ecstfl"]["measured"]))
+    again = books.complete_notebook(lesson, dict(book.metadata["ecstfl"]["measured"]))
     assert [cell.id for cell in again.cells] == ids
-    assert path.read_text(encoding="utf-8") == lesson_books.dumps(book)
+    assert path.read_text(encoding="utf-8") == books.dumps(book)
     for cell in book.cells:
         assert "execution" not in cell.metadata  # time stamps
         for output in cell.get("outputs", []):  # widgets have random ids
@@ -192,7 +191,7 @@ def test_refresh_carries_text_over_and_leaves_changed_code_to_build(tmp_path):
         source.write_text(source.read_text().replace(old, new, 1))
     assert notebooks.refresh(root) == [two]
     assert notebooks.stale(root) == [f"{two}: the complete notebook differs from its source"]
-    old, new = (lesson_books.read_notebook(notebooks.complete_path(r, one)) for r in (ROOT, root))
+    old, new = (books.read_notebook(notebooks.complete_path(r, one)) for r in (ROOT, root))
     assert [c.get("outputs") for c in old.cells] == [c.get("outputs") for c in new.cells]
     assert any("More." in cell.source for cell in new.cells)
 
@@ -257,9 +256,7 @@ def test_points_add_up_everywhere():
     for level in (1, 2, 3):
         assert sum(e.level == level for _, e in EXERCISES) >= 3
     for lesson in LESSONS:
-        header = (
-            lesson_books.read_notebook(notebooks.complete_path(ROOT, lesson.name)).cells[0].source
-        )
+        header = books.read_notebook(notebooks.complete_path(ROOT, lesson.name)).cells[0].source
         assert f"({sum(e.points for e in lesson.exercises)} points in all)" in header
 
 
@@ -296,7 +293,7 @@ def figures_of(book):
 def test_every_figure_of_a_trained_model_is_stamped(lesson):
     """A lesson that trains or shows landed runs imports the stamp; then each figure has one."""
     text = "\n".join(cell.text for cell in lesson.cells if cell.kind == "code")
-    shown = figures_of(lesson_books.read_notebook(notebooks.complete_path(ROOT, lesson.name)))
+    shown = figures_of(books.read_notebook(notebooks.complete_path(ROOT, lesson.name)))
     trains = re.search(r"\bimport (?:.*, )?stamp\b|train_run|landed_", text)
     for source, form in shown:
         free = any(f"{name}(" in source for name in UNTRAINED.get(lesson.name[:2], ()))
@@ -313,9 +310,7 @@ def test_precomputed_figures_show_runs_that_are_here():
     landed = {path.parent.name for path in (ROOT / "results" / "landed").glob("*/runs/*/run.json")}
     found = 0
     for lesson in LESSONS:
-        for _, form in figures_of(
-            lesson_books.read_notebook(notebooks.complete_path(ROOT, lesson.name))
-        ):
+        for _, form in figures_of(books.read_notebook(notebooks.complete_path(ROOT, lesson.name))):
             if form.startswith("<Figure, PRECOMPUTED"):
                 names = re.findall(r"[a-z0-9-]+-fold\d[a-z0-9-]*-[0-9a-f]{10}", form)
                 assert names, form
@@ -340,7 +335,7 @@ def test_every_link_of_a_notebook_leads_somewhere(place):
         path = {"complete": notebooks.complete_path, "student": notebooks.student_path}[place](
             ROOT, lesson.name
         )
-        for cell in lesson_books.read_notebook(path).cells:
+        for cell in books.read_notebook(path).cells:
             if cell.cell_type != "markdown":
                 continue
             for target in links_of(cell.source):
@@ -357,7 +352,7 @@ def test_lessons_lead_from_first_to_last_and_back():
     names = [lesson.name for lesson in LESSONS]
     for path in (notebooks.complete_path, notebooks.student_path):
         for k, lesson in enumerate(LESSONS):
-            book = lesson_books.read_notebook(path(ROOT, lesson.name))
+            book = books.read_notebook(path(ROOT, lesson.name))
             texts = [c.source for c in book.cells if c.cell_type == "markdown"]
             for text in (texts[0], texts[-1]):
                 linked = [t.removesuffix(".ipynb") for t in links_of(text) if t[:2].isdigit()]
@@ -365,7 +360,7 @@ def test_lessons_lead_from_first_to_last_and_back():
             if k + 1 < len(names):  # what the author wrote as the next lesson is the next one
                 told = re.findall(r"^Next: (\d\d)", texts[-1], re.MULTILINE)
                 assert [int(n) for n in told] == [int(lesson.name[:2]) + 1], lesson.name
-            assert not links_of(lesson_books.course_notebook(lesson, MEASURED).cells[0].source)
+            assert not links_of(books.course_notebook(lesson, MEASURED).cells[0].source)
 
 
 MEASURED = {"minutes": "1", "memory": "1 GB"}
@@ -385,9 +380,9 @@ MEASURED = {"minutes": "1", "memory": "1 GB"}
 )
 def test_the_address_is_one_setting_and_badges_follow_it(tmp_path, text, address):
     root = copy_of_lessons(tmp_path)
-    assert lesson_source.repository(root) == ""
+    assert reading.repository(root) == ""
     (root / "pyproject.toml").write_text(text)
-    assert lesson_source.repository(root) == address
+    assert reading.repository(root) == address
     assert notebooks.refresh(root) == []
     assert notebooks.stale(root) == []
     colab = "https://colab.research.google.com/github/some/kit/blob/main/notebooks"
@@ -396,7 +391,7 @@ def test_the_address_is_one_setting_and_badges_follow_it(tmp_path, text, address
             (notebooks.complete_path, f"{colab}/{lesson.name}.ipynb"),
             (notebooks.student_path, f"{colab}/student/{lesson.name}.ipynb"),
         ):
-            book = lesson_books.read_notebook(path(root, lesson.name))
+            book = books.read_notebook(path(root, lesson.name))
             targets = links_of(book.cells[0].source)
             badges = [t for t in targets if "colab" in t and not t.endswith(".svg")]
             assert badges == ([place] if "github" in address else [])
@@ -418,9 +413,7 @@ class Machine:
         self.asked.append(list(command))
         name = next(w for w in ("git", "pip") if w in command)
         if name == "git" and name not in self.failing:
-            package = Path(command[-1]) / "ecstfl"
-            package.mkdir(parents=True)
-            (package / "lessons.py").touch()
+            (Path(command[-1]) / "notebooks" / "lessonkit").mkdir(parents=True)
         if f"no {name}" in self.failing:
             raise FileNotFoundError(name)
         return type("Done", (), {"returncode": int(name in self.failing)})
@@ -433,58 +426,60 @@ def first_cell(tmp_path, monkeypatch):
     import subprocess
     import sys
 
-    def act(address="", installed=False, failing=()):
+    def act(address="", package=None, failing=()):
         machine = Machine(failing)
-        monkeypatch.chdir(tmp_path)
+        here = tmp_path / "own" / "folder"
+        here.mkdir(parents=True, exist_ok=True)
+        monkeypatch.chdir(here)
         monkeypatch.setattr(subprocess, "run", machine.run)
-        monkeypatch.setattr(
-            importlib.util, "find_spec", lambda name: object() if installed else None
-        )
+        # a folder of this name without code is a package, too, but has no origin
+        found = type("Spec", (), {"origin": package and str(package / "ecstfl" / "__init__.py")})
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
         monkeypatch.setattr(sys, "path", list(sys.path))
-        lesson = lesson_source.Lesson("00", LESSONS[0].cells, address=address)
-        source = lesson_books.complete_notebook(lesson, MEASURED).cells[1].source
+        lesson = reading.Lesson("00", LESSONS[0].cells, address=address)
+        source = books.complete_notebook(lesson, MEASURED).cells[1].source
         exec(compile(source, "<first cell>", "exec"), {})
-        return machine.asked, sys.path[0]
+        return machine.asked, sys.path
 
     return act
 
 
-def test_first_cell_does_nothing_where_the_package_is(first_cell):
-    assert first_cell(installed=True)[0] == []
+KIT = "https://github.com/some/kit"
 
 
-def test_first_cell_installs_from_the_copy_around_it(first_cell, tmp_path, monkeypatch):
-    (tmp_path / "ecstfl").mkdir()
-    (tmp_path / "notebooks" / "lessonkit" / "lessons.py").touch()
-    asked, first = first_cell("https://github.com/some/kit")
+def test_first_cell_only_finds_the_helpers_where_the_package_is(first_cell, tmp_path):
+    """Installed with -e from a copy elsewhere (a course), or as a wheel (a copy around it)."""
+    (tmp_path / "copy" / "notebooks" / "lessonkit").mkdir(parents=True)
+    asked, path = first_cell(package=tmp_path / "copy")
+    assert (asked, path[-1]) == ([], str(tmp_path / "copy" / "notebooks"))
+    (tmp_path / "notebooks" / "lessonkit").mkdir(parents=True)
+    asked, path = first_cell(package=tmp_path / "site-packages")
+    assert (asked, path[-1]) == ([], str(tmp_path / "notebooks"))
+
+
+def test_first_cell_installs_from_the_copy_around_it(first_cell, tmp_path):
+    (tmp_path / "notebooks" / "lessonkit").mkdir(parents=True)
+    asked, path = first_cell(KIT)
     assert [c[-1] for c in asked] == [f"{tmp_path}[notebooks]"]
-    assert first == str(tmp_path)
+    assert (path[0], path[-1]) == (str(tmp_path), str(tmp_path / "notebooks"))
 
 
 def test_first_cell_fetches_the_repository_once_where_its_address_is_known(first_cell, tmp_path):
-    asked, first = first_cell("https://github.com/some/kit")
-    copy = tmp_path / "ecstfl-course"
-    assert asked[0] == [
-        "git",
-        "clone",
-        "-q",
-        "--depth",
-        "1",
-        "https://github.com/some/kit",
-        str(copy),
-    ]
+    asked, path = first_cell(KIT)
+    copy = tmp_path / "own" / "folder" / "ecstfl-course"
+    assert asked[0] == ["git", "clone", "-q", "--depth", "1", KIT, str(copy)]
     assert asked[1][-1] == f"{copy}[notebooks]"
-    assert first == str(copy)
-    assert [c[-1] for c in first_cell("https://github.com/some/kit")[0]] == [f"{copy}[notebooks]"]
+    assert (path[0], path[-1]) == (str(copy), str(copy / "notebooks"))
+    assert [c[-1] for c in first_cell(KIT)[0]] == [f"{copy}[notebooks]"]
 
 
 @pytest.mark.parametrize(
     ("address", "failing", "told"),
     [
         ("", (), "Open this notebook inside a copy"),
-        ("https://github.com/some/kit", ("git",), "are you online"),
-        ("https://github.com/some/kit", ("git", "no git"), "is git installed"),
-        ("https://github.com/some/kit", ("pip",), "pip could not install ecstfl"),
+        (KIT, ("git",), "are you online"),
+        (KIT, ("git", "no git"), "is git installed"),
+        (KIT, ("pip",), "pip could not install ecstfl"),
     ],
 )
 def test_first_cell_stops_with_a_sentence(first_cell, address, failing, told):
@@ -510,7 +505,7 @@ def student_text():
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_nothing_leaks_into_the_student_tree(lesson):
-    book = lesson_books.read_notebook(notebooks.student_path(ROOT, lesson.name))
+    book = books.read_notebook(notebooks.student_path(ROOT, lesson.name))
     raw = notebooks.student_path(ROOT, lesson.name).read_text(encoding="utf-8")
     assert "HIDDEN TESTS" not in raw
     assert "SOLUTION" not in raw
@@ -522,17 +517,17 @@ def test_nothing_leaks_into_the_student_tree(lesson):
         assert len(cells) == 1
         assert "raise NotImplementedError" in cells[0].source
         assert not cells[0].outputs
-        solved = lesson_books.without_markers(exercise.answer.text)
+        solved = books.without_markers(exercise.answer.text)
         assert squeeze(solved) not in everything
-        body = squeeze("\n".join(lesson_books.solution_lines(exercise.answer.text)))
+        body = squeeze("\n".join(books.solution_lines(exercise.answer.text)))
         assert body not in everything
-        for line in lesson_books.solution_lines(exercise.answer.text):
+        for line in books.solution_lines(exercise.answer.text):
             line = squeeze(line.removeprefix("return "))
             # what the lesson shows before the exercise is given, what comes after would tell
             given = squeeze("\n".join(c.source for c in book.cells[: book.cells.index(cells[0])]))
             assert len(line) < 40 or line in given or line not in everything, line
         for hidden in exercise.hidden:
-            for line in lesson_books.without_markers(hidden.text).splitlines():
+            for line in books.without_markers(hidden.text).splitlines():
                 if "assert" in line:
                     assert squeeze(line) not in everything, line
         for wrong in exercise.wrong:
@@ -547,7 +542,7 @@ def test_nothing_leaks_into_the_student_tree(lesson):
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 def test_quiz_answers_are_not_in_clear_text_and_open(lesson):
     for path in (notebooks.complete_path, notebooks.student_path):
-        book = lesson_books.read_notebook(path(ROOT, lesson.name))
+        book = books.read_notebook(path(ROOT, lesson.name))
         cells = [c.source for c in book.cells if "= ask(" in c.source]
         quizzes = [c for c in lesson.cells if c.part == "quiz"]
         assert len(cells) == len(quizzes)
@@ -577,7 +572,7 @@ def test_course_tree_has_nbgrader_cells_and_nothing_beside_the_notebook(tmp_path
     for lesson in with_exercises:
         folder = tmp_path / "source" / lesson.name
         assert [p.name for p in folder.iterdir()] == [f"{lesson.name}.ipynb"]
-        book = lesson_books.read_notebook(folder / f"{lesson.name}.ipynb")
+        book = books.read_notebook(folder / f"{lesson.name}.ipynb")
         graded = [c for c in book.cells if "nbgrader" in c.metadata]
         ids = [c.metadata.nbgrader.grade_id for c in graded]
         assert len(set(ids)) == len(ids)
@@ -592,12 +587,12 @@ def test_course_tree_has_nbgrader_cells_and_nothing_beside_the_notebook(tmp_path
 def test_solutions_hold_solutions_and_hidden_tests(tmp_path):
     notebooks.solutions(ROOT, tmp_path)
     for lesson in LESSONS:
-        book = lesson_books.read_notebook(tmp_path / f"{lesson.name}.ipynb")
+        book = books.read_notebook(tmp_path / f"{lesson.name}.ipynb")
         text = squeeze("\n".join(c.source for c in book.cells))
         assert "###BEGIN" not in text
         for exercise in lesson.exercises:
             for cell in (exercise.answer, *exercise.hidden):
-                assert squeeze(lesson_books.without_markers(cell.text)) in text
+                assert squeeze(books.without_markers(cell.text)) in text
             assert all(squeeze(wrong.text) not in text for wrong in exercise.wrong)
 
 
@@ -608,7 +603,7 @@ def test_every_claim_leads_to_code_a_test_and_its_lesson():
     assert claims.broken(ROOT) == []
     text = claims.markdown()
     assert len(text.splitlines()) == len(claims.LINKS) + 2
-    built = lesson_books.read_notebook(notebooks.complete_path(ROOT, "00_start"))
+    built = books.read_notebook(notebooks.complete_path(ROOT, "00_start"))
     shown = [
         o.data["text/markdown"] for c in built.cells for o in c.get("outputs", []) if "data" in o
     ]
@@ -619,14 +614,14 @@ def test_stale_links_are_found():
     test = "test_loss.py::test_values_by_hand"
     used = claims.sections_with(SOURCES[0].with_name("04_formula.py").read_text(), "ec_stfl_loss")
     links = (
-        claims.Link("a", "", "loss.no_such_loss", test),
-        claims.Link("b", "", "no_module.x", test),
-        claims.Link("c", "", "loss.ec_stfl_loss", "test_loss.py::test_values"),
-        claims.Link("d", "", "loss.ec_stfl_loss", "test_none.py::test_x"),
-        claims.Link("e", "", "loss.ec_stfl_loss", test, "98_none", "x"),
-        claims.Link("f", "", "loss.ECSTFLLoss", test, "07_table", "x"),
-        claims.Link("g", "", "loss.ec_stfl_loss", test, "04_formula", used[1]),
-        claims.Link("h", "", "loss.ec_stfl_loss", test, "04_formula", used[0]),
+        claims.Link("a", "", "ecstfl.losses.ec_stfl.no_such_loss", test),
+        claims.Link("b", "", "ecstfl.no_module.x", test),
+        claims.Link("c", "", "ecstfl.losses.ec_stfl.ec_stfl_loss", "test_loss.py::test_values"),
+        claims.Link("d", "", "ecstfl.losses.ec_stfl.ec_stfl_loss", "test_none.py::test_x"),
+        claims.Link("e", "", "ecstfl.losses.ec_stfl.ec_stfl_loss", test, "98_none", "x"),
+        claims.Link("f", "", "ecstfl.losses.ec_stfl.ECSTFLLoss", test, "07_table", "x"),
+        claims.Link("g", "", "ecstfl.losses.ec_stfl.ec_stfl_loss", test, "04_formula", used[1]),
+        claims.Link("h", "", "ecstfl.losses.ec_stfl.ec_stfl_loss", test, "04_formula", used[0]),
     )
     assert [line[0] for line in claims.broken(ROOT, links)] == ["a", "b", "c", "d", "e", "f", "g"]
     with pytest.raises(ValueError, match="claim 99"):
@@ -684,7 +679,7 @@ def test_a_broken_source_is_told_in_one_sentence(tmp_path, text, told):
     path = tmp_path / "01_test.py"
     path.write_text(text)
     with pytest.raises(UserError, match=re.escape(told)):
-        lesson_source.read_lesson(path).exercises  # noqa: B018
+        reading.read_lesson(path).exercises  # noqa: B018
 
 
 def test_stub_keeps_signature_and_indentation():
@@ -692,10 +687,10 @@ def test_stub_keeps_signature_and_indentation():
         "def f(x):\n    '''Doc.'''\n    ### BEGIN SOLUTION\n    y = x\n    return y\n"
         "    ### END SOLUTION"
     )
-    assert lesson_books.stub(text, "1.1") == (
+    assert books.stub(text, "1.1") == (
         "def f(x):\n    '''Doc.'''\n    ...\n    raise NotImplementedError(\"Exercise 1.1\")"
     )
-    assert lesson_books.solution_lines(text) == ["y = x", "return y"]
+    assert books.solution_lines(text) == ["y = x", "return y"]
     for broken in (
         "x = 1",
         "### BEGIN SOLUTION\nx",
@@ -703,7 +698,7 @@ def test_stub_keeps_signature_and_indentation():
         text + "\n### BEGIN SOLUTION",
     ):
         with pytest.raises(UserError, match=r"exercise 1\.1"):
-            lesson_books.stub(broken, "1.1")
+            books.stub(broken, "1.1")
 
 
 def test_commands_report_bad_input_and_exit_with_2(tmp_path, monkeypatch, capsys):
@@ -730,7 +725,7 @@ def test_outputs_that_name_the_machine_or_warn_are_found():
         new_output("display_data", data={"image/png": "/srv/me"}),  # not text
     ]
     book = new_notebook(cells=[new_code_cell("print(x)", outputs=[o]) for o in outputs])
-    told = lesson_run.examine_outputs(book, ["/srv/me"])
+    told = execution.examine_outputs(book, ["/srv/me"])
     assert [line.split()[1] for line in told] == ["0", "1", "2", "3"]
 
 

@@ -16,11 +16,11 @@ import pytest
 pytest.importorskip("jupytext")
 pytest.importorskip("nbgrader", reason="nbgrader is an instructor's extra")
 
-from lessonkit import build as notebooks
-from lessonkit import lesson_books, lesson_source
+from lessonkit.builder import books, reading
+from lessonkit.builder import build as notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
-LESSONS = [lesson_source.read_lesson(path) for path in lesson_source.sources(ROOT)]
+LESSONS = [reading.read_lesson(path) for path in reading.sources(ROOT)]
 ALL = os.environ.get("ECSTFL_COURSE") == "all"
 GRADED = [lesson for lesson in LESSONS if ALL or lesson.name.startswith("04")]
 
@@ -82,13 +82,13 @@ def release(course):
 
 def submit(release, course, student, name, change):
     """Write a student's submission: the released notebook with changed cells."""
-    book = lesson_books.read_notebook(release(name) / f"{name}.ipynb")
+    book = books.read_notebook(release(name) / f"{name}.ipynb")
     for cell in book.cells:
         if "nbgrader" in cell.metadata:
             cell.source = change(cell.metadata.nbgrader.grade_id, cell.source)
     target = course / "submitted" / student / name / f"{name}.ipynb"
     target.parent.mkdir(parents=True)
-    target.write_text(lesson_books.dumps(book), encoding="utf-8")
+    target.write_text(books.dumps(book), encoding="utf-8")
 
 
 def answer_id(exercise):
@@ -109,15 +109,15 @@ def test_nothing_leaks_through_the_release(lesson, release):
     raw = (folder / f"{lesson.name}.ipynb").read_text(encoding="utf-8")
     assert "HIDDEN TESTS" not in raw
     assert "SOLUTION" not in raw
-    book = lesson_books.read_notebook(folder / f"{lesson.name}.ipynb")
+    book = books.read_notebook(folder / f"{lesson.name}.ipynb")
     shown = {c.metadata.nbgrader.grade_id: c for c in book.cells if "nbgrader" in c.metadata}
     for exercise in lesson.exercises:
         released = shown[answer_id(exercise)].source
         assert "raise NotImplementedError" in released
-        for line in lesson_books.solution_lines(exercise.answer.text):
+        for line in books.solution_lines(exercise.answer.text):
             assert line not in released.splitlines() or len(line) < 12
         for hidden in exercise.hidden:
-            for line in lesson_books.without_markers(hidden.text).splitlines():
+            for line in books.without_markers(hidden.text).splitlines():
                 assert "assert" not in line or line.strip() not in raw
     points = sum(c.metadata.nbgrader.get("points", 0) for c in shown.values())
     assert points == sum(e.points for e in lesson.exercises)
@@ -127,7 +127,7 @@ def test_nothing_leaks_through_the_release(lesson, release):
 @pytest.mark.parametrize("lesson", GRADED, ids=lambda lesson: lesson.name)
 def test_submissions_get_the_points_they_deserve(lesson, release, course):
     """Perfect, half, tampered with the tests, and right but noisy on stderr."""
-    solved = {answer_id(e): lesson_books.without_markers(e.answer.text) for e in lesson.exercises}
+    solved = {answer_id(e): books.without_markers(e.answer.text) for e in lesson.exercises}
     half = lesson.exercises[: max(1, len(lesson.exercises) // 2)]
     kept = {answer_id(e) for e in half}
 

@@ -23,12 +23,12 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is missing: pip install -e '.[browser]'"
 )
 
-from lessonkit import lesson_books, lesson_source  # noqa: E402
+from lessonkit.builder import books, reading  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [
     path.stem
-    for path in lesson_source.sources(ROOT, [] if os.environ.get("ECSTFL_LAB") == "all" else ["04"])
+    for path in reading.sources(ROOT, [] if os.environ.get("ECSTFL_LAB") == "all" else ["04"])
     if re.search(r"^(\w+ = )?play\(", path.read_text(encoding="utf-8"), re.MULTILINE)
 ]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -40,10 +40,10 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
     for name in NAMES:
-        lesson = lesson_source.read_lesson(ROOT / "notebooks" / "src" / f"{name}.py")
-        book = lesson_books.complete_notebook(lesson, {"minutes": "1", "memory": "1 GB"})
+        lesson = reading.read_lesson(ROOT / "notebooks" / "src" / f"{name}.py")
+        book = books.complete_notebook(lesson, {"minutes": "1", "memory": "1 GB"})
         path = folder / "notebooks" / f"{name}.ipynb"
-        path.write_text(lesson_books.dumps(book), encoding="utf-8")
+        path.write_text(books.dumps(book), encoding="utf-8")
     places = ("CONFIG", "DATA", "RUNTIME")
     environment = {
         **os.environ,

@@ -15,24 +15,24 @@ pytest.importorskip("nbclient")
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("ipykernel")
 
-from lessonkit import build as notebooks
-from lessonkit import lesson_books, lesson_run, lesson_source  # noqa: E402
+from lessonkit.builder import books, execution, reading  # noqa: E402
+from lessonkit.builder import build as notebooks  # noqa: E402
 
 from ecstfl.errors import UserError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = [path.stem for path in lesson_source.sources(ROOT)]
+NAMES = [path.stem for path in reading.sources(ROOT)]
 
 
 def complete(name):
-    return lesson_books.read_notebook(notebooks.complete_path(ROOT, name))
+    return books.read_notebook(notebooks.complete_path(ROOT, name))
 
 
 def trial(*cells):
     """Return a notebook of code cells."""
-    lesson = lesson_source.Lesson("99_trial", ())
-    texts = [lesson_source.Cell("code", text) for text in cells]
-    return lesson_books._notebook(lesson, [lesson_books._plain_cell(c, c.text) for c in texts], {})
+    lesson = reading.Lesson("99_trial", ())
+    texts = [reading.Cell("code", text) for text in cells]
+    return books._notebook(lesson, [books._plain_cell(c, c.text) for c in texts], {})
 
 
 @pytest.mark.slow
@@ -41,8 +41,8 @@ def test_lesson_runs_in_the_smoke_profile_and_shows_what_it_showed(name, tmp_pat
     """From another folder than its own; same cells, and the same kinds of output in each."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     built = complete(name)
-    done = lesson_run.execute(built, tmp_path, profile="smoke")
-    assert lesson_run.examine_outputs(done.notebook, [str(tmp_path), str(ROOT)]) == []
+    done = execution.execute(built, tmp_path, profile="smoke")
+    assert execution.examine_outputs(done.notebook, [str(tmp_path), str(ROOT)]) == []
     for cell, shown in zip(done.notebook.cells, built.cells, strict=True):
         if cell.cell_type == "code":
             kinds = [sorted(o.get("data", {"text": 0})) for o in cell.outputs]
@@ -80,7 +80,7 @@ def test_mistakes_are_met_with_a_sentence(tmp_path):
         "os.environ['ECSTFL_DATA'] = 'nowhere'\nlessons.embedded_clip('Happy')": "no embedded data",
     }
     book.cells += [mistaken(text) for text in mistakes]
-    cells = lesson_run.execute(book, tmp_path, profile="smoke").notebook.cells[1:]
+    cells = execution.execute(book, tmp_path, profile="smoke").notebook.cells[1:]
     for cell, sentence in zip(cells, mistakes.values(), strict=True):
         lines = told(cell)
         assert sentence in lines[-1], lines
@@ -92,7 +92,7 @@ def test_mistakes_are_met_with_a_sentence(tmp_path):
 def test_a_lesson_without_its_data_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("ECSTFL_DATA", str(tmp_path))
     with pytest.raises(UserError, match=r"stops with UserError: no embedded data in .* name the"):
-        lesson_run.execute(complete("03_frames"), tmp_path, profile="smoke")
+        execution.execute(complete("03_frames"), tmp_path, profile="smoke")
 
 
 @pytest.mark.slow
@@ -105,7 +105,7 @@ def test_a_lesson_run_out_of_order_says_what_to_run(tmp_path):
     cells = [*code[:2], mistaken(use.source), mistaken(graded.source)]
     trial_book = trial("pass")
     trial_book.cells = cells
-    done = lesson_run.execute(trial_book, tmp_path, profile="smoke").notebook
+    done = execution.execute(trial_book, tmp_path, profile="smoke").notebook
     lines = told(done.cells[2])
     assert "NameError" in "".join(lines)
     assert "Run All Above" in lines[-1]
@@ -132,7 +132,7 @@ def test_sliders_redraw_and_quizzes_answer(tmp_path):
         "head, buttons, reply = made[0].children\nassert reply.value == ''\nbuttons.index = 1\n"
         "assert reply.value == 'Right. yes &lt;b&gt;'",
     )
-    lesson_run.execute(book, tmp_path, widgets=True, timeout=120)
+    execution.execute(book, tmp_path, widgets=True, timeout=120)
 
 
 def test_a_reply_whose_wake_up_was_used_up_is_still_read():
@@ -158,7 +158,7 @@ def test_a_reply_whose_wake_up_was_used_up_is_still_read():
             there.connect("inproc://reply")
             channel = Channel(here)
             if patient:
-                lesson_run._ask_again(channel, every=0.05)
+                execution._ask_again(channel, every=0.05)
             waiting = asyncio.ensure_future(channel.get_msg(timeout=20))
             await asyncio.sleep(0.05)
             there.send(b"reply")
@@ -174,4 +174,4 @@ def test_a_reply_whose_wake_up_was_used_up_is_still_read():
 @pytest.mark.slow
 def test_a_failing_cell_is_named(tmp_path):
     with pytest.raises(UserError, match=r"99_trial, cell 1 stops with ZeroDivisionError"):
-        lesson_run.execute(trial("x = 1", "x / 0"), tmp_path)
+        execution.execute(trial("x = 1", "x / 0"), tmp_path)

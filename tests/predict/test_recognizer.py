@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lessonkit.landed import find_landed
+from lessonkit.reference_results import find_reference_run
 from safetensors.torch import save_file
 from scipy.special import softmax
 from toy import toy_config, toy_data
@@ -426,14 +426,14 @@ def test_what_is_shipped_loads_and_is_small_and_calibrated():
     config, _, notes = load_checkpoint(path)
     assert notes.calibrated
     assert config.evaluate == "test"
-    assert config.hash == find_landed(notes.run).run["config_hash"]
+    assert config.hash == find_reference_run(notes.run).run["config_hash"]
     assert (path.parent / "MODEL_CARD.md").is_file()
 
 
 def test_what_is_shipped_gives_the_answers_of_its_landed_run_from_the_videos():
     """The run was scored under bfloat16 and stored as float16; a video is read in float32."""
     recognizer = Recognizer(find_shipped())
-    landed = find_landed(recognizer.notes.run)
+    landed = find_reference_run(recognizer.notes.run)
     held_out = {clip.id: clip for clip in open_embedded(verify=False) if clip.fold == 1}
     assert set(landed.features["ids"]) == set(held_out)
     logits = landed.features["logits"].astype(float) / recognizer.notes.temperature

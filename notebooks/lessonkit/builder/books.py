@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ecstfl.errors import UserError
-from lessonkit.lesson_source import Cell, Lesson
+from lessonkit.builder.reading import Cell, Lesson
 from lessonkit.lessons import seal
 
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -23,33 +23,37 @@ _HIDDEN_BEGIN, _HIDDEN_END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
 # Needs nothing but Python, and fails with a sentence: it runs where the package is not.
 _FIRST_CELL: Final = """\
-# Installs the package when it is missing (a fresh machine, a cloud notebook), else does nothing.
+# Finds the package and the lessons' helpers; installs them on a fresh machine (a cloud notebook).
 import importlib.util, pathlib, subprocess, sys
 
 class Stop(Exception):
     _render_traceback_ = lambda self: [str(self)]  # a sentence instead of a traceback
 
-def works(*command):
+def run(*command, otherwise):
     try:
-        return subprocess.run(command).returncode == 0
+        if subprocess.run(command).returncode == 0:
+            return
     except OSError:
-        return False
+        pass
+    raise Stop(otherwise)
 
-if importlib.util.find_spec("ecstfl") is None:
-    address, here = "{address}", pathlib.Path.cwd().resolve()
-    roots = [here / "ecstfl-course", here, *here.parents]
-    root = next((r for r in roots if (r / "notebooks" / "lessonkit" / "lessons.py").is_file()), None)
-    if root is None and address:
-        root = roots[0]
-        if not works("git", "clone", "-q", "--depth", "1", address, str(root)):
-            raise Stop("Could not copy " + address + ": are you online, and is git installed?")
-    if root is None:
+address, here = "{address}", pathlib.Path.cwd().resolve()
+package = getattr(importlib.util.find_spec("ecstfl"), "origin", None)
+roots = [here / "ecstfl-course", here, *here.parents]
+if package:
+    roots.insert(0, pathlib.Path(package).parents[1])  # a copy elsewhere that pip knows (-e)
+root = next((r for r in roots if (r / "notebooks" / "lessonkit").is_dir()), None)
+if root is None:
+    if not address:
         raise Stop("Open this notebook inside a copy of the ecstfl repository, and run it again.")
-    if not works(sys.executable, "-m", "pip", "install", "-q", "-e", str(root) + "[notebooks]"):
-        raise Stop("pip could not install ecstfl: read its last lines above, then run this again.")
+    root = here / "ecstfl-course"
+    run("git", "clone", "-q", "--depth", "1", address, str(root),
+        otherwise=f"Could not copy {address}: are you online, and is git installed?")
+if not package:
+    run(sys.executable, "-m", "pip", "install", "-q", "-e", f"{root}[notebooks]",
+        otherwise="pip could not install ecstfl: read its last lines above, then run this again.")
     sys.path.insert(0, str(root))
-home = pathlib.Path(importlib.util.find_spec("ecstfl").origin).parents[1]
-sys.path.append(str(home / "notebooks"))  # the lessons' own helpers lie beside the lessons"""
+sys.path.append(str(root / "notebooks"))  # the lessons' helpers lie beside the lessons"""
 
 
 def stub(text: str, exercise: str) -> str:
@@ -323,4 +327,4 @@ def read_notebook(path: Path) -> Any:
     try:
         return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
     except (OSError, ValueError, nbformat.ValidationError):
-        raise UserError(f"cannot read {path}: run python -m lessonkit.build build") from None
+        raise UserError(f"cannot read {path}: run python -m lessonkit.builder build") from None

@@ -11,13 +11,13 @@
 ``build/course/...``             source tree of an nbgrader course
 ===============================  ==============================================================
 
-Commands: ``python -m lessonkit.build build|check|refresh|solutions|course [NN ...]``. ``build``
+Commands: ``python -m lessonkit.builder build|check|refresh|solutions|course [NN ...]``. ``build``
 executes; ``refresh`` carries changed text, links and student copies over without executing.
 
 The address of the repository is one setting: ``Repository`` under ``[project.urls]`` of
 ``pyproject.toml``. While it is not set, notebooks carry no badge, since it would lead nowhere.
 
-What a source looks like: :mod:`lessonkit.lesson_source`.
+What a source looks like: :mod:`lessonkit.builder.reading`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any, Final
 
 from ecstfl.errors import UserError
 from ecstfl.files import atomic_write
-from lessonkit.lesson_books import (
+from lessonkit.builder.books import (
     badge,
     complete_notebook,
     course_notebook,
@@ -40,8 +40,8 @@ from lessonkit.lesson_books import (
     stars,
     student_notebook,
 )
-from lessonkit.lesson_run import examine_outputs, execute, measured_texts
-from lessonkit.lesson_source import Lesson, read_lesson, sources
+from lessonkit.builder.execution import examine_outputs, execute, measured_texts
+from lessonkit.builder.reading import Lesson, read_lesson, sources
 
 INSTRUCTOR: Final = "INSTRUCTOR.md"
 
@@ -173,7 +173,7 @@ def index_page(root: Path) -> str:
         "",
         "Open the student copies in JupyterLab (`make lab`), in this order. Each complete notebook",
         "shows all outputs and solutions. Both are built: change `src/`, then run",
-        "`python -m lessonkit.build build`.",
+        "`python -m lessonkit.builder build`.",
         "",
         "| lesson | for students | minutes to run | peak memory | exercises | points |",
         "|---|---|---|---|---|---|",
@@ -273,7 +273,7 @@ def find_root(start: Path | None = None) -> Path:
         UserError: there is none.
     """
     here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[3]):
         if (folder / "notebooks" / "src").is_dir():
             return folder
     raise UserError("the lessons are not here: run this inside the ecstfl repository")
@@ -281,7 +281,7 @@ def find_root(start: Path | None = None) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; see the head of this module. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m lessonkit.build", description="The lessons.")
+    parser = argparse.ArgumentParser(prog="python -m lessonkit.builder", description="The lessons.")
     parser.add_argument("command", choices=("build", "check", "refresh", "solutions", "course"))
     parser.add_argument("lessons", nargs="*", metavar="NN", help="numbers; default: all")
     parser.add_argument("--profile", default="quick", help="smoke, quick (default) or full")
@@ -304,14 +304,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 complaints = stale(root)
                 if complaints:
                     raise UserError(
-                        "; ".join(complaints) + ". Run: python -m lessonkit.build build"
+                        "; ".join(complaints) + ". Run: python -m lessonkit.builder build"
                     )
                 print("All notebooks are in step with their sources.")
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
