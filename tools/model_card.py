@@ -30,6 +30,7 @@ from ecstfl.metrics.intervals import Interval, bootstrap_interval, people
 from ecstfl.models.model_file import (
     DIGEST,
     MAX_SHIPPED_BYTES,
+    MODEL_FORMAT,
     NOTES,
     SHIPPED,
     ModelNotes,
@@ -40,7 +41,6 @@ from ecstfl.models.model_file import (
 from ecstfl.predict.recognizer import HONESTY, THRESHOLD
 from ecstfl.runs.config import RunConfig, canonical_json, from_dict
 from ecstfl.runs.run_folder import read_features, read_run
-from ecstfl.training.train import MODEL_FORMAT
 
 
 def land(

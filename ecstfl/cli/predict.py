@@ -140,7 +140,8 @@ def _predictions(
     """Yield the prediction, or what is wrong, of each video in its order."""
     from tqdm import tqdm
 
-    from ecstfl.predict.recognizer import Recognizer, recognize_and_annotate, recognize_many
+    from ecstfl.predict.batch import recognize_and_annotate, recognize_many
+    from ecstfl.predict.recognizer import Recognizer
 
     n_workers = min(len(videos), n_workers or _cores())
     if options.device == "cuda" or n_workers <= 1:

@@ -26,6 +26,9 @@ from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
 from ecstfl.runs.checkpoint import same_bytes
 
+MODEL_FORMAT: Final = "ecstfl-1"
+"""What the header calls this version; another one is refused."""
+
 DIGEST: Final = "sha256"
 """Header key of the checksum."""
 

@@ -14,7 +14,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,12 +24,12 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
-from ecstfl import workers
 from ecstfl.clips.preprocess import open_backend
 from ecstfl.errors import UserError
 from ecstfl.faces.detection import FaceBackend
 from ecstfl.labels import CLASSES
-from ecstfl.models.model_file import NOTES, ModelNotes, find_shipped, read_model
+from ecstfl.models.backbones import build_backbone
+from ecstfl.models.model_file import MODEL_FORMAT, NOTES, ModelNotes, find_shipped, read_model
 from ecstfl.predict.windows import (
     Faces,
     RawWindow,
@@ -40,7 +40,7 @@ from ecstfl.predict.windows import (
 )
 from ecstfl.runs.config import RunConfig, from_dict
 from ecstfl.runs.run_folder import read_run
-from ecstfl.training.train import MODEL_FORMAT, build_backbone, score
+from ecstfl.training.train import score
 from ecstfl.video.reading import read_frames
 
 HONESTY: Final = "Recognises displayed expressions, not feelings; not for decisions about people."
@@ -659,87 +659,3 @@ def default_model(results: Path) -> Path:
         UserError: there is neither.
     """
     return find_shipped() or latest_model(results)
-
-
-# --- many videos on all cores --------------------------------------------------------------------
-
-TIME_LIMIT: Final = 24 * 3600.0
-"""Seconds for one video in a batch."""
-
-
-def recognize_many(
-    videos: list[Path],
-    model: Path,
-    options: Options | None = None,
-    *,
-    processes: int,
-    annotate: dict[Path, Path] | None = None,
-    time_limit: float = TIME_LIMIT,
-) -> Iterator[tuple[int, Prediction | str]]:
-    """Recognise videos side by side; one that fails, or crashes its decoder, stops no other.
-
-    Args:
-        videos: files or frame folders.
-        model: model file.
-        options: how videos are read.
-        processes: at least 1.
-        annotate: video -> annotated video to write.
-        time_limit: seconds for one video.
-
-    Yields:
-        (index into ``videos``, its prediction or the sentence that says why there is none), in
-        the order in which they finish.
-    """
-    jobs = [
-        {"video": str(video), "annotate": str((annotate or {}).get(video, ""))} for video in videos
-    ]
-    setup = {"model": str(Path(model).absolute()), "options": asdict(options or Options())}
-    results = workers.run(
-        jobs,
-        "ecstfl.predict.recognizer",
-        "worker",
-        setup,
-        max(1, min(processes, len(jobs))),
-        time_limit,
-    )
-    for index, result in results:
-        if isinstance(result, str):
-            yield index, f"{videos[index]}: {result}"
-        elif result[0]["error"]:
-            yield index, result[0]["error"]
-        else:
-            yield index, Prediction.from_dict(result[0]["prediction"])
-
-
-def worker(setup: dict[str, Any]) -> Callable[[workers.Job], workers.Result]:
-    """Return the function from a job to an answer that runs in each process."""
-    torch.set_num_threads(1)
-    recognizer = Recognizer(Path(setup["model"]), Options(**setup["options"]))
-
-    def work(job: workers.Job) -> workers.Result:
-        try:
-            prediction = recognize_and_annotate(
-                recognizer, Path(job["video"]), Path(job["annotate"]) if job["annotate"] else None
-            )
-        except UserError as error:
-            return {"error": str(error)}, b""
-        except Exception as error:  # one video must not end the batch; it is named
-            return {"error": f"{job['video']}: {type(error).__name__}: {error}"}, b""
-        return {"error": "", "prediction": prediction.as_dict()}, b""
-
-    return work
-
-
-def recognize_and_annotate(
-    recognizer: Recognizer,
-    video: Path,
-    out: Path | None,
-    progress: Callable[[int], None] | None = None,
-) -> Prediction:
-    """Recognise one video and, when ``out`` is given, write the annotated one."""
-    prediction = recognizer.recognize(video, track=out is not None, progress=progress)
-    if out is not None:
-        from ecstfl.predict.annotate import annotate_video
-
-        annotate_video(prediction, recognizer, out)
-    return prediction

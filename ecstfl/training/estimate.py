@@ -10,9 +10,10 @@ import torch
 
 from ecstfl.clips.augment import training_view
 from ecstfl.clips.preprocess import Prepared
+from ecstfl.models.backbones import build_backbone
 from ecstfl.runs.config import RunConfig
 from ecstfl.training.memory import is_out_of_memory
-from ecstfl.training.train import build_backbone, split_clips
+from ecstfl.training.train import split_clips
 
 
 def estimate_minutes(

@@ -42,7 +42,7 @@ from ecstfl.metrics.clusters import cluster_measures
 from ecstfl.metrics.intervals import people
 from ecstfl.metrics.recognition import confusion_matrix, recalls, uar, war
 from ecstfl.models.backbones import build_backbone, embedding_size
-from ecstfl.models.model_file import model_bytes
+from ecstfl.models.model_file import MODEL_FORMAT, model_bytes
 from ecstfl.models.tap import Tap
 from ecstfl.runs.checkpoint import read_checkpoint, set_aside, write_checkpoint
 from ecstfl.runs.config import OptimConfig, RunConfig, canonical_json
@@ -51,8 +51,6 @@ from ecstfl.training.compiled import Tapped, compiled
 from ecstfl.training.memory import is_out_of_memory, out_of_memory
 from ecstfl.training.parallel import crew, replicated, shared_batch_norm, wait
 from ecstfl.training.samplers import MPerClassSampler, PlainSampler
-
-MODEL_FORMAT = "ecstfl-1"
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with (epochs done, epochs in all, the epoch's record)."""

@@ -17,10 +17,11 @@ from ecstfl.cli import predict
 from ecstfl.clips.preprocess import PreprocessConfig
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
+from ecstfl.models.backbones import build_backbone
 from ecstfl.predict import annotate
 from ecstfl.predict.annotate import annotate_video, draw, write_video
 from ecstfl.predict.recognizer import HONESTY, Options, Recognizer
-from ecstfl.training.train import build_backbone, save_model
+from ecstfl.training.train import save_model
 from ecstfl.video.reading import read_frames
 
 
@@ -85,7 +86,7 @@ def test_the_table_and_the_files_say_the_same(model_path, video, tmp_path, capsy
         assert row["outcome"] == window["outcome"]
         p = [float(row[name]) for name in CLASSES]
         assert p == pytest.approx([window["probabilities"][name] for name in CLASSES], abs=1e-6)
-        assert row["expression"] == CLASSES[int(np.argmax(p))]
+        assert row["expression"] == window["expression"]  # p itself may tie in six digits
     assert prediction["expression"] in printed
     assert "100 % of the frames" in printed
 

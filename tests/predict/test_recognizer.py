@@ -22,10 +22,19 @@ from ecstfl.datasets.embedded import open_embedded
 from ecstfl.errors import UserError
 from ecstfl.faces.detection import Detection
 from ecstfl.labels import CLASSES
-from ecstfl.models.model_file import NOTES, ModelNotes, find_shipped, model_bytes, read_model
+from ecstfl.models.backbones import build_backbone
+from ecstfl.models.model_file import (
+    MODEL_FORMAT,
+    NOTES,
+    ModelNotes,
+    find_shipped,
+    model_bytes,
+    read_model,
+)
 from ecstfl.predict import recognizer as device
 from ecstfl.predict import windows as window_module
 from ecstfl.predict.annotate import write_video
+from ecstfl.predict.batch import recognize_many
 from ecstfl.predict.recognizer import (
     UNCERTAIN,
     Options,
@@ -34,12 +43,11 @@ from ecstfl.predict.recognizer import (
     Recognizer,
     Window,
     load_checkpoint,
-    recognize_many,
 )
 from ecstfl.predict.windows import Windower, WindowPlan, follow_all
 from ecstfl.runs.config import canonical_json, hash_clipset
 from ecstfl.runs.run_folder import read_features, run_directory
-from ecstfl.training.train import MODEL_FORMAT, build_backbone, save_model, train_run
+from ecstfl.training.train import save_model, train_run
 
 SIDE, FACE = 64, 20
 
