@@ -41,9 +41,10 @@ from ecstfl.clips.augment import AugmentConfig
 from ecstfl.clips.batches import ClipBatches
 from ecstfl.experiments.profiles import get_profile
 from ecstfl.losses.ec_stfl import JointLoss
-from ecstfl.models.backbones import build_backbone
+from ecstfl.losses.methods import LossConfig
+from ecstfl.models.backbones import BackboneConfig, build_backbone
 from ecstfl.models.tap import Tap
-from ecstfl.runs.config import BackboneConfig, LossConfig, OptimConfig, RunConfig
+from ecstfl.runs.config import OptimConfig, RunConfig
 from ecstfl.runs.run_folder import provenance
 from ecstfl.training.compiled import compiled
 from ecstfl.training.train import new_learner, train_epoch, weight_groups

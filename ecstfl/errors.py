@@ -8,3 +8,13 @@ class UserError(Exception):
     Library code raises it for files, folders, configurations and recordings; the
     mathematical functions (loss, metrics) raise plain ``ValueError`` with expected and got.
     """
+
+
+def one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse a name that is not among the known ones.
+
+    Raises:
+        UserError: says the name, and which are known.
+    """
+    if value not in known:
+        raise UserError(f"unknown {what} {value!r}: use one of {', '.join(known)}")

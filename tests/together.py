@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from toy import toy_config, toy_data
 
-from ecstfl.runs.config import BackboneConfig
+from ecstfl.models.backbones import BackboneConfig
 from ecstfl.training.parallel import joined
 from ecstfl.training.train import train_run
 

@@ -6,13 +6,9 @@ import numpy as np
 
 from ecstfl.clips.augment import AugmentConfig
 from ecstfl.datasets.clipset import Clip, ClipSet
-from ecstfl.runs.config import (
-    BackboneConfig,
-    LossConfig,
-    OptimConfig,
-    RunConfig,
-    hash_clipset,
-)
+from ecstfl.losses.methods import LossConfig
+from ecstfl.models.backbones import BackboneConfig
+from ecstfl.runs.config import OptimConfig, RunConfig, hash_clipset
 
 SIZE, FRAMES = 16, 4
 

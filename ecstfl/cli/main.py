@@ -158,7 +158,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 def _train(args: argparse.Namespace) -> int:
     from ecstfl.experiments.profiles import get_profile
     from ecstfl.experiments.reproduce import choose_device, reproduce
-    from ecstfl.runs.config import METHODS, LossConfig
+    from ecstfl.losses.methods import METHODS, LossConfig
     from ecstfl.training.parallel import joined
 
     profile = _profile(args, get_profile(args.profile))

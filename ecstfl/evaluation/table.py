@@ -34,10 +34,11 @@ from ecstfl.evaluation.published import (
     PublishedScore,
 )
 from ecstfl.labels import CLASSES
+from ecstfl.losses.methods import LossConfig
 from ecstfl.metrics.intervals import Interval, bootstrap_interval, mcnemar, people, sign_flip_test
 from ecstfl.metrics.recognition import confusion_matrix, recalls
 from ecstfl.models.backbones import TITLES
-from ecstfl.runs.config import LossConfig, RunConfig
+from ecstfl.runs.config import RunConfig
 from ecstfl.runs.run_folder import finished_run, read_features, run_directory
 
 METHOD_NAMES = {

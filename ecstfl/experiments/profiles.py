@@ -20,7 +20,9 @@ from ecstfl.clips.augment import AugmentConfig
 from ecstfl.clips.preprocess import PreprocessConfig
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.errors import UserError
-from ecstfl.runs.config import BackboneConfig, LossConfig, OptimConfig, RunConfig, hash_clipset
+from ecstfl.losses.methods import LossConfig, method_names
+from ecstfl.models.backbones import BackboneConfig
+from ecstfl.runs.config import OptimConfig, RunConfig, hash_clipset
 
 NAMES = ("smoke", "quick", "full", "paper")
 
@@ -105,17 +107,6 @@ def get_profile(name: str) -> Profile:
                 optim=OptimConfig(epochs=50, lr=5e-4),
             )
     raise UserError(f"unknown profile {name!r}: use one of {', '.join(NAMES)}")
-
-
-def method_names(method: LossConfig) -> tuple[str, ...]:
-    """Return what a method is called on the command line, from the widest name to the narrowest.
-
-    ``ec-stfl``, ``ec-stfl:patent``, ``ec-stfl:patent:0.1``; ``center``, ``center:1e-05``.
-    """
-    if method.method == "softmax":
-        return ("softmax",)
-    form = f"ec-stfl:{method.form}" if method.method == "ec-stfl" else method.method
-    return tuple(dict.fromkeys((method.method, form, f"{form}:{method.weight:g}")))
 
 
 def _as_called(name: str) -> str:

@@ -30,8 +30,9 @@ from ecstfl.experiments.profiles import CENTER, Profile, plan_runs, select_clips
 from ecstfl.experiments.reproduce import choose_device
 from ecstfl.figures.comparison import COLOURS, marks, save_figure
 from ecstfl.files import atomic_write
+from ecstfl.losses.methods import LossConfig
 from ecstfl.metrics.intervals import Interval
-from ecstfl.runs.config import LossConfig, RunConfig
+from ecstfl.runs.config import RunConfig
 from ecstfl.runs.places import Places, check_results
 from ecstfl.runs.run_folder import Run, finished_run, read_features
 from ecstfl.training.estimate import estimate_minutes

@@ -6,16 +6,65 @@ serves all, and EC-STFL's value and the within/between ratio can be compared acr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ecstfl.losses.baselines import cousin
-from ecstfl.losses.ec_stfl import JointLoss, constant, weight_at
+from ecstfl.errors import UserError, one_of
+from ecstfl.losses.baselines import COUSINS, cousin
+from ecstfl.losses.ec_stfl import FORMS, JointLoss, constant, weight_at
 
-if TYPE_CHECKING:
-    from ecstfl.runs.config import LossConfig
+METHODS = ("softmax", "ec-stfl", *COUSINS)
+"""Names of the methods, as in :class:`LossConfig`."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """L = CE + weight * EC-STFL (claim 4), or a cousin in its place.
+
+    Attributes:
+        method: ``softmax`` (cross-entropy alone), ``ec-stfl``, or one of
+            :data:`ecstfl.losses.baselines.COUSINS`.
+        form: which published definition of EC-STFL, see :mod:`ecstfl.losses.ec_stfl`; no other
+            method has forms.
+        weight: the patent's lambda, >= 0; forced to 0 for ``softmax``. Not comparable between
+            methods.
+        warmup: share of the training, 0..1, over which lambda rises in a line from 0.
+    """
+
+    method: str = "softmax"
+    form: str = "patent"
+    weight: float = 0.0
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        one_of("method", self.method, METHODS)
+        one_of("form", self.form, FORMS)
+        if not 0 <= self.weight < math.inf:
+            raise UserError(
+                f"the weight lambda must not be negative, and a number, got {self.weight}"
+            )
+        if self.method not in ("softmax", "ec-stfl") and self.form != "patent":
+            raise UserError(f"{self.method} has no forms, got form {self.form!r}")
+        if self.method == "softmax" and self.weight:
+            raise UserError(f"softmax-only training has weight 0, got {self.weight}")
+        if not 0 <= self.warmup <= 1:
+            raise UserError(f"warm-up is a share of the training, 0 to 1, got {self.warmup}")
+        if self.warmup and not self.weight:
+            raise UserError(f"a weight of 0 has nothing to warm up, got warmup {self.warmup}")
+
+
+def method_names(method: LossConfig) -> tuple[str, ...]:
+    """Return what a method is called on the command line, from the widest name to the narrowest.
+
+    ``ec-stfl``, ``ec-stfl:patent``, ``ec-stfl:patent:0.1``; ``center``, ``center:1e-05``.
+    """
+    if method.method == "softmax":
+        return ("softmax",)
+    form = f"ec-stfl:{method.form}" if method.method == "ec-stfl" else method.method
+    return tuple(dict.fromkeys((method.method, form, f"{form}:{method.weight:g}")))
 
 
 class CousinJointLoss(nn.Module):
@@ -28,7 +77,7 @@ class CousinJointLoss(nn.Module):
         classes: number of classes.
         dim: d of the embeddings.
         seed: of the first class centres, where they are drawn.
-        schedule: progress 0..1 -> factor >= 0 on lambda, as in :class:`ecstfl.losses.ec_stfl.JointLoss`.
+        schedule: progress 0..1 -> factor >= 0 on lambda, as in `JointLoss`.
 
     Raises:
         ValueError: unknown name, negative or non-finite weight.

@@ -20,17 +20,15 @@ fully connected layer only, the classifier.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from ecstfl.errors import UserError
+from ecstfl.errors import UserError, one_of
 from ecstfl.labels import N_CLASSES
+from ecstfl.models import c3d, cnn_lstm, i3d, p3d, resnet3d
 from ecstfl.models.tap import Tap
-
-if TYPE_CHECKING:
-    from ecstfl.runs.config import BackboneConfig
 
 TAPS = {
     "c3d": "relu7",
@@ -62,6 +60,39 @@ WITHOUT_BATCH_NORM = ("c3d", "vgg11-lstm")
 """Networks that can be built without BatchNorm; the others are defined with it."""
 
 
+@dataclass(frozen=True)
+class BackboneConfig:
+    """The network (claim 3-1) and where the loss is tapped (claim 3-2).
+
+    Attributes:
+        name: one of :data:`BACKBONES`.
+        width: channels of the first convolution (64 in the paper).
+        fc: units of C3D's fully connected layers (4096 in the paper) or of the LSTM; other
+            networks have neither.
+        dropout: probability, in [0, 1).
+        batch_norm: BatchNorm after each convolution, as the authors' baseline has it; only
+            C3D and VGG11 can do without.
+        tap: name of the layer whose output the EC-STFL loss sees; ``relu7`` is fc7 after its
+            ReLU, ``fc7`` before it (the patent does not say which). A network that is not C3D
+            has no ``relu7`` and takes its own default, see :data:`TAPS`.
+    """
+
+    name: str = "c3d"
+    width: int = 16
+    fc: int = 256
+    dropout: float = 0.2
+    batch_norm: bool = True
+    tap: str = "relu7"
+
+    def __post_init__(self) -> None:
+        one_of("backbone", self.name, BACKBONES)
+        if not self.batch_norm and self.name not in WITHOUT_BATCH_NORM:
+            raise UserError(f"{self.name} is defined with BatchNorm: leave batch_norm on")
+        if self.name != "c3d" and self.tap == TAPS["c3d"]:
+            # settled here, before anything is hashed: one experiment has one name
+            object.__setattr__(self, "tap", TAPS[self.name])
+
+
 def build_backbone(config: BackboneConfig, frames: int, size: int) -> nn.Module:
     """Build an untrained network for clips (n, 3, frames, size, size), 7 logits.
 
@@ -86,9 +117,6 @@ def build_backbone(config: BackboneConfig, frames: int, size: int) -> nn.Module:
 
 
 def _build(config: BackboneConfig, frames: int, size: int) -> nn.Module:
-    # Imported where they are built: config.py needs the names above and nothing else.
-    from ecstfl.models import c3d, cnn_lstm, i3d, p3d, resnet3d
-
     width, dropout = config.width, config.dropout
     match config.name:
         case "c3d":

@@ -16,11 +16,10 @@ from typing import Any, TypeVar, get_type_hints
 from ecstfl.clips.augment import AugmentConfig
 from ecstfl.clips.preprocess import PreprocessConfig
 from ecstfl.datasets.clipset import ClipSet
-from ecstfl.errors import UserError
-from ecstfl.models.backbones import BACKBONES, TAPS, WITHOUT_BATCH_NORM
+from ecstfl.errors import UserError, one_of
+from ecstfl.losses.methods import LossConfig
+from ecstfl.models.backbones import BackboneConfig
 
-METHODS = ("softmax", "ec-stfl", "center", "contrastive-center", "supcon", "triplet")
-FORMS = ("patent", "paper", "released")
 EVALUATIONS = ("test", "validation")
 PRECISIONS = ("fp32", "bf16")
 COMPILES = ("off", "on", "graphs")
@@ -38,75 +37,6 @@ ADDED_LATER = {
 }
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class BackboneConfig:
-    """The network (claim 3-1) and where the loss is tapped (claim 3-2).
-
-    Attributes:
-        name: one of :data:`~ecstfl.models.backbones.BACKBONES`.
-        width: channels of the first convolution (64 in the paper).
-        fc: units of C3D's fully connected layers (4096 in the paper) or of the LSTM; other
-            networks have neither.
-        dropout: probability, in [0, 1).
-        batch_norm: BatchNorm after each convolution, as the authors' baseline has it; only
-            C3D and VGG11 can do without.
-        tap: name of the layer whose output the EC-STFL loss sees; ``relu7`` is fc7 after its
-            ReLU, ``fc7`` before it (the patent does not say which). A network that is not C3D
-            has no ``relu7`` and takes its own default, see :mod:`ecstfl.models.backbones`.
-    """
-
-    name: str = "c3d"
-    width: int = 16
-    fc: int = 256
-    dropout: float = 0.2
-    batch_norm: bool = True
-    tap: str = "relu7"
-
-    def __post_init__(self) -> None:
-        _one_of("backbone", self.name, BACKBONES)
-        if not self.batch_norm and self.name not in WITHOUT_BATCH_NORM:
-            raise UserError(f"{self.name} is defined with BatchNorm: leave batch_norm on")
-        if self.name != "c3d" and self.tap == TAPS["c3d"]:
-            # settled here, before anything is hashed: one experiment has one name
-            object.__setattr__(self, "tap", TAPS[self.name])
-
-
-@dataclass(frozen=True)
-class LossConfig:
-    """L = CE + weight * EC-STFL (claim 4), or a cousin in its place.
-
-    Attributes:
-        method: ``softmax`` (cross-entropy alone), ``ec-stfl``, or one of
-            :data:`ecstfl.losses.baselines.COUSINS`.
-        form: which published definition of EC-STFL, see :mod:`ecstfl.losses.ec_stfl`; no other method
-            has forms.
-        weight: the patent's lambda, >= 0; forced to 0 for ``softmax``. Not comparable between
-            methods.
-        warmup: share of the training, 0..1, over which lambda rises in a line from 0.
-    """
-
-    method: str = "softmax"
-    form: str = "patent"
-    weight: float = 0.0
-    warmup: float = 0.0
-
-    def __post_init__(self) -> None:
-        _one_of("method", self.method, METHODS)
-        _one_of("form", self.form, FORMS)
-        if not 0 <= self.weight < math.inf:
-            raise UserError(
-                f"the weight lambda must not be negative, and a number, got {self.weight}"
-            )
-        if self.method not in ("softmax", "ec-stfl") and self.form != "patent":
-            raise UserError(f"{self.method} has no forms, got form {self.form!r}")
-        if self.method == "softmax" and self.weight:
-            raise UserError(f"softmax-only training has weight 0, got {self.weight}")
-        if not 0 <= self.warmup <= 1:
-            raise UserError(f"warm-up is a share of the training, 0 to 1, got {self.warmup}")
-        if self.warmup and not self.weight:
-            raise UserError(f"a weight of 0 has nothing to warm up, got warmup {self.warmup}")
 
 
 @dataclass(frozen=True)
@@ -148,8 +78,8 @@ class OptimConfig:
                 "training needs epochs >= 1, batch >= 2 and lr > 0, "
                 f"got {self.epochs}, {self.batch}, {self.lr}"
             )
-        _one_of("precision", self.precision, PRECISIONS)
-        _one_of("compile", self.compile, COMPILES)
+        one_of("precision", self.precision, PRECISIONS)
+        one_of("compile", self.compile, COMPILES)
         if not 0 < self.rise < 1:
             raise UserError(f"the rate rises over a share of the steps in (0, 1), got {self.rise}")
         if not 0 <= self.ema < 1:
@@ -193,7 +123,7 @@ class RunConfig:
     train_groups: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("evaluate", self.evaluate, EVALUATIONS)
+        one_of("evaluate", self.evaluate, EVALUATIONS)
         if self.seed < 0:
             raise UserError(f"a seed is a whole number from 0, got {self.seed}")
         if self.train_groups < 0:
@@ -252,8 +182,3 @@ def hash_clipset(clipset: ClipSet) -> str:
     """SHA-256 (hex) over every clip's id, label, group, fold and file hash, in order."""
     rows = [[c.id, c.label, c.group, c.fold, c.sha256] for c in clipset]
     return hashlib.sha256(canonical_json(rows).encode()).hexdigest()
-
-
-def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"unknown {what} {value!r}: use one of {', '.join(known)}")

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ecstfl.clips.preprocess import Prepared, preprocess
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.errors import UserError
-from ecstfl.experiments.profiles import method_names
+from ecstfl.losses.methods import method_names
 from ecstfl.runs.config import RunConfig
 from ecstfl.runs.places import Places
 from ecstfl.runs.run_folder import claim, finished_run, run_directory, sweep

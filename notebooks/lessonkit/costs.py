@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ecstfl.models.backbones import TITLES, build_backbone, embedding_size
-from ecstfl.runs.config import BackboneConfig
+from ecstfl.models.backbones import TITLES, BackboneConfig, build_backbone, embedding_size
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ from ecstfl.clips.preprocess import PreprocessConfig, preprocess
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.datasets.embedded import find_data, open_embedded
 from ecstfl.errors import UserError
-from ecstfl.runs.config import BackboneConfig, LossConfig, OptimConfig, RunConfig, hash_clipset
+from ecstfl.losses.methods import LossConfig
+from ecstfl.models.backbones import BackboneConfig
+from ecstfl.runs.config import OptimConfig, RunConfig, hash_clipset
 
 PREPROCESS = PreprocessConfig(frames=8, size=48, margin=-0.12, shift=0.06)
 """As the quick profile, but stored at the size that the network takes."""

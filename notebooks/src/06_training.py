@@ -69,7 +69,7 @@ print("training on:", device)
 
 # %%
 from ecstfl.clips.augment import center_view
-from ecstfl.runs.config import BackboneConfig
+from ecstfl.models.backbones import BackboneConfig
 
 small = BackboneConfig(width=4, fc=32, dropout=0.0)
 config = practice_run(clipset, backbone=small, augment=PLAIN_VIEW, epochs=2, weight_decay=0.0)

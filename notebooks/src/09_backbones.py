@@ -124,9 +124,8 @@ def conv_cost(inputs, outputs, kernel, places):
 # %%
 from lessonkit.costs import network_cost
 
-from ecstfl.models.backbones import BACKBONES, TITLES, build_backbone
+from ecstfl.models.backbones import BACKBONES, TITLES, BackboneConfig, build_backbone
 from ecstfl.models.tap import Tap
-from ecstfl.runs.config import BackboneConfig
 
 FULL_FC = {"c3d": 4096, "vgg11-lstm": 512, "resnet18-lstm": 512}
 rows = [

@@ -17,9 +17,10 @@ from toy import toy_config, toy_data
 from ecstfl.cli.main import main
 from ecstfl.errors import UserError
 from ecstfl.files import move_aside, write_json
+from ecstfl.losses.methods import LossConfig
 from ecstfl.predict.recognizer import load_model
 from ecstfl.runs.checkpoint import MAGIC, read_checkpoint, write_checkpoint
-from ecstfl.runs.config import LossConfig, OptimConfig
+from ecstfl.runs.config import OptimConfig
 from ecstfl.runs.run_folder import finished_run, run_directory, write_features
 from ecstfl.training import train as training
 from ecstfl.training.memory import fitting_batch, is_out_of_memory
@@ -367,7 +368,7 @@ def test_memory_that_really_runs_out(tmp_path):
         import numpy as np, torch
         from toy import toy_config, toy_data
         from ecstfl.clips.augment import AugmentConfig
-        from ecstfl.runs.config import BackboneConfig
+        from ecstfl.models.backbones import BackboneConfig
         from ecstfl.errors import UserError
         from ecstfl.training.train import train_run
         torch.set_num_threads(1)

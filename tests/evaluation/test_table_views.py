@@ -28,7 +28,9 @@ from ecstfl.evaluation.table import (
 from ecstfl.experiments.profiles import get_profile, plan_runs
 from ecstfl.files import write_json
 from ecstfl.labels import CLASSES
-from ecstfl.runs.config import BackboneConfig, LossConfig, OptimConfig, RunConfig
+from ecstfl.losses.methods import LossConfig
+from ecstfl.models.backbones import BackboneConfig
+from ecstfl.runs.config import OptimConfig, RunConfig
 from ecstfl.runs.run_folder import run_directory, write_features
 
 

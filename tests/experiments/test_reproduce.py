@@ -20,10 +20,10 @@ from ecstfl.experiments.profiles import (
     SOFTMAX,
     choose_methods,
     get_profile,
-    method_names,
     plan_runs,
     select_clips,
 )
+from ecstfl.losses.methods import method_names
 from ecstfl.runs.config import OptimConfig
 from ecstfl.runs.run_folder import claim, finished_run, run_directory
 from ecstfl.training import estimate, train_all

@@ -14,9 +14,10 @@ from ecstfl.evaluation.table import baseline_of, by_row
 from ecstfl.experiments.profiles import get_profile
 from ecstfl.experiments.study import AXES, collect, draw, markdown, plan_study, to_csv
 from ecstfl.files import write_json
+from ecstfl.losses.methods import LossConfig
 from ecstfl.metrics.clusters import cluster_measures
 from ecstfl.metrics.recognition import confusion_matrix, war
-from ecstfl.runs.config import BackboneConfig, LossConfig
+from ecstfl.models.backbones import BackboneConfig
 from ecstfl.runs.places import Places
 from ecstfl.runs.run_folder import read_features, run_directory, write_features
 from ecstfl.training.train import split_clips, train_run

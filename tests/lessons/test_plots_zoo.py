@@ -8,8 +8,7 @@ from lessonkit.costs import network_cost
 from lessonkit.plots import toy_points
 
 from ecstfl.losses.ec_stfl import ec_stfl_loss
-from ecstfl.models.backbones import BACKBONES
-from ecstfl.runs.config import BackboneConfig
+from ecstfl.models.backbones import BACKBONES, BackboneConfig
 
 
 def test_c3d_costs_what_is_published():

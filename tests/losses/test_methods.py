@@ -7,9 +7,8 @@ from toy import toy_config, toy_data
 from ecstfl.errors import UserError
 from ecstfl.losses.baselines import COUSINS, cousin
 from ecstfl.losses.ec_stfl import JointLoss, ec_stfl_loss, warmup
-from ecstfl.losses.methods import CousinJointLoss, build_method
+from ecstfl.losses.methods import METHODS, CousinJointLoss, LossConfig, build_method
 from ecstfl.runs.checkpoint import read_checkpoint
-from ecstfl.runs.config import METHODS, LossConfig
 from ecstfl.runs.run_folder import read_features, run_directory
 from ecstfl.training import train as training
 from ecstfl.training.train import train_run

@@ -12,14 +12,21 @@ from vision import import_torchvision
 
 from ecstfl.errors import UserError
 from ecstfl.losses.ec_stfl import JointLoss
-from ecstfl.models.backbones import BACKBONES, TAPS, TITLES, build_backbone, embedding_size
+from ecstfl.models.backbones import (
+    BACKBONES,
+    TAPS,
+    TITLES,
+    BackboneConfig,
+    build_backbone,
+    embedding_size,
+)
 from ecstfl.models.cnn_lstm import VGG11, CnnLstm, ResNet18
 from ecstfl.models.i3d import I3D, same_padding
 from ecstfl.models.p3d import BLOCKS, P3D
 from ecstfl.models.resnet3d import R3D18, R2Plus1D18, ResNet3D18
 from ecstfl.models.tap import Tap
 from ecstfl.predict.recognizer import load_model
-from ecstfl.runs.config import BackboneConfig, OptimConfig, canonical_json, from_dict
+from ecstfl.runs.config import OptimConfig, canonical_json, from_dict
 from ecstfl.runs.run_folder import run_directory
 from ecstfl.training.train import train_run
 

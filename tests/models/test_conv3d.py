@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ecstfl.models.backbones import BACKBONES, build_backbone
+from ecstfl.models.backbones import BACKBONES, BackboneConfig, build_backbone
 from ecstfl.models.conv3d import Conv3d
-from ecstfl.runs.config import BackboneConfig
 
 
 def poison():

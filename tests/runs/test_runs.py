@@ -16,10 +16,10 @@ from toy import toy_config, toy_data
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
 from ecstfl.files import atomic_write, write_json
+from ecstfl.losses.methods import LossConfig
 from ecstfl.runs import run_folder as runs
 from ecstfl.runs.config import (
     ADDED_LATER,
-    LossConfig,
     OptimConfig,
     RunConfig,
     canonical_json,
@@ -213,7 +213,10 @@ def test_provenance_tells_changed_code_from_committed_code(tmp_path):
         subprocess.run([*git, *arguments], check=True)
 
     def modified():
-        code = "import json; from ecstfl.runs.run_folder import provenance; print(json.dumps(provenance()))"
+        code = (
+            "import json; from ecstfl.runs.run_folder import provenance; "
+            "print(json.dumps(provenance()))"
+        )
         done = subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, "PYTHONPATH": str(tmp_path)},

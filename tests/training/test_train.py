@@ -9,8 +9,10 @@ import torch
 from toy import toy_config, toy_data
 
 from ecstfl.errors import UserError
+from ecstfl.losses.methods import LossConfig
+from ecstfl.models.backbones import BackboneConfig
 from ecstfl.predict.recognizer import load_model
-from ecstfl.runs.config import BackboneConfig, LossConfig, OptimConfig
+from ecstfl.runs.config import OptimConfig
 from ecstfl.runs.run_folder import read_features, run_directory
 from ecstfl.training import train as training
 from ecstfl.training.train import _parts, batches, learning_rate, split_clips, train_run
