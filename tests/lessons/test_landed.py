@@ -1,4 +1,4 @@
-"""What README shows is what the landed runs say, and they are of the present plan and data."""
+"""The landed tables are what the landed runs say, and those are of the present plan and data."""
 
 import json
 from dataclasses import replace
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from ecstfl.datasets.embedded import open_embedded
 from ecstfl.evaluation import differences as changes
@@ -15,7 +14,6 @@ from ecstfl.evaluation.table import build_table, markdown
 from ecstfl.experiments.profiles import choose_methods, get_profile, plan_runs
 from ecstfl.experiments.study import collect, plan_study, to_csv
 from ecstfl.experiments.study import markdown as study_markdown
-from ecstfl.metrics.clusters import cluster_measures
 from ecstfl.metrics.recognition import confusion_matrix
 from ecstfl.runs.config import RunConfig, from_dict
 from ecstfl.runs.places import Places
@@ -51,9 +49,8 @@ def test_the_landed_runs_are_of_todays_quick_profile_and_data(configs):
     assert {config.hash for config in configs} <= landed
 
 
-def test_readme_shows_the_table_of_the_landed_runs(configs):
+def test_the_landed_table_is_that_of_the_landed_runs(configs):
     table = markdown(build_table(LANDED, configs))
-    assert shown("README.md", "table", "quick") == table.strip()
     assert (LANDED / "table.md").read_text() == table
 
 
@@ -71,34 +68,26 @@ def full():
     }
 
 
-def shown(document, kind, name):
-    """The part of a document that holds a landed table."""
-    part = (ROOT / document).read_text().split(f"<!-- landed {kind}: {name} -->")[1]
-    return part.split(f"<!-- end of landed {kind} -->")[0].strip()
-
-
 @pytest.mark.parametrize("name", FULL)
-def test_readme_shows_the_landed_part_of_the_full_table(name, full):
+def test_the_landed_full_table_is_that_of_its_runs(name, full):
     folder = LANDED.parent / name
     table = build_table(folder, full[name])
     assert [row.runs for row in table.rows] == FULL[name][-1]
-    assert shown("README.md", "table", name) == markdown(table).strip()
     assert (folder / "table.md").read_text() == markdown(table)
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_the_documents_show_what_changed_in_the_landed_runs(name, full):
+def test_the_landed_changes_are_those_of_the_runs(name, full):
     folder = LANDED.parent / name
     finished = [run for config in full[name] if (run := finished_run(folder, config))]
     comparisons = changes.compare(finished)
     text = changes.markdown(comparisons, build_table(folder, full[name]).marks)
-    assert shown("docs/recipe.md", "changes", name) == text.strip()
     assert (folder / "changes.md").read_text() == text
     assert (folder / "changes.csv").read_text() == changes.to_csv(comparisons)
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_the_documents_show_which_class_carries_the_clusters(name, full):
+def test_the_landed_pages_without_one_class_are_those_of_the_runs(name, full):
     folder = LANDED.parent / name
     finished = [run for config in full[name] if (run := finished_run(folder, config))]
     comparisons = changes.compare(finished)
@@ -108,8 +97,6 @@ def test_the_documents_show_which_class_carries_the_clusters(name, full):
     text = one_class.markdown(comparisons, measured, build_table(folder, full[name]).marks)
     assert (folder / "one-class.md").read_text() == text
     assert (folder / "one-class.csv").read_text() == one_class.csv(comparisons, measured)
-    if name == "full":
-        assert shown("docs/recipe.md", "one class", name) == text.strip()
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda p: p.parent.name)
@@ -147,7 +134,7 @@ def test_landed_figures_name_the_landed_runs(name, configs):
     assert "SYNTHETIC" in svg
 
 
-def test_the_recipe_shows_the_rows_trained_again_and_they_are_within_the_tolerance():
+def test_the_rows_trained_again_are_within_the_tolerance():
     folder = LANDED.parent / "full-repeat"
     profile = choose_methods(get_profile("full"), ["softmax", "ec-stfl:patent:0.03"])
     configs = plan_runs(profile, open_embedded(ROOT / "data"), seeds=(0,))
@@ -155,7 +142,6 @@ def test_the_recipe_shows_the_rows_trained_again_and_they_are_within_the_toleran
     repeats = repeat.compare(repeat.runs_to_meet(LANDED.parent / "full", configs), again)
     text = repeat.markdown(repeats, build_table(folder, configs).marks)
     assert (folder / "repeat.md").read_text() == text
-    assert shown("docs/recipe.md", "repeat", "full") == text.strip()
     assert [(len(one.pairs), len(one.landed)) for one in repeats] == [(5, 15), (5, 15)]
     for one in repeats:
         for measure in repeat.MEASURES:
@@ -193,56 +179,11 @@ STUDIES = {
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_the_recipe_shows_the_landed_study(name):
+def test_the_landed_study_is_that_of_its_runs(name):
     folder = LANDED.parent / name
     prior, profile, axes, folds = STUDIES[name]
     clips = open_embedded(ROOT / "data", prior=prior)
     trials, runs = plan_study(profile, clips, axes, folds=folds, seeds=(0,))
     points = collect(Places(folder, folder, folder), trials, runs)
-    assert shown("docs/recipe.md", "study", name) == study_markdown(points).strip()
     assert (folder / "study.md").read_text() == study_markdown(points)
     assert (folder / "study.csv").read_text() == to_csv(points)
-
-
-def over_folds():
-    """Lines of the recipe's table: Student's intervals of the differences to softmax-only."""
-    measures = {}
-    for path in (LANDED.parent / "full-study").glob("runs/*/run.json"):
-        run = json.loads(path.read_text())
-        loss = run["config"]["loss"]
-        form = loss["form"] if loss["method"] == "ec-stfl" else loss["method"]
-        features = read_features(path.parent)
-        x, y = features["embeddings"].astype(float), features["labels"]
-        left = [cluster_measures(x[y != c], y[y != c]).within_between for c in range(7)]
-        measures.setdefault((form, loss["weight"]), {})[run["config"]["fold"]] = (
-            100 * run["war"],
-            run["clusters"]["within_between"],
-            max(left),
-            100 * run["history"][-1]["train_war"],
-        )
-    base = np.array([measures["softmax", 0.0][fold] for fold in range(1, 6)])
-    means = base.mean(axis=0)
-    lines = [f"| softmax only | | | {means[1]:.2f} | {means[2]:.2f} | {means[3]:.1f} |"]
-    whole = sorted(key for key, known in measures.items() if len(known) == 5)
-    for form, weight in whole:
-        if form == "softmax":
-            continue
-        ours = np.array([measures[form, weight][fold] for fold in range(1, 6)])
-        gain = ours - base
-        low, high = stats.t.interval(0.95, 4, gain.mean(axis=0), stats.sem(gain, axis=0))
-        told = [
-            f"{m:+.{d}f} [{a:+.{d}f}, {b:+.{d}f}]"
-            for m, a, b, d in zip(gain.mean(axis=0), low, high, (1, 2, 2, 1), strict=True)
-        ]
-        mean = ours.mean(axis=0)
-        lines.append(
-            f"| {form} | {weight:g} | {told[0]} | {mean[1]:.2f}, {told[1]} "
-            f"| {mean[2]:.2f}, {told[2]} | {mean[3]:.1f}, {told[3]} |"
-        )
-    return lines
-
-
-def test_the_recipes_intervals_over_folds_are_those_of_the_landed_runs():
-    shown = (ROOT / "docs" / "recipe.md").read_text().split("<!-- landed study over folds -->")[1]
-    shown = shown.split("<!-- end of landed study over folds -->")[0].strip().splitlines()
-    assert shown[2:] == over_folds()
