@@ -14,14 +14,26 @@ N_CLASSES: Final = len(CLASSES)
 DFEW_COUNTS: Final = (2445, 1894, 2669, 2173, 1469, 145, 902)
 """Single-labelled DFEW clips per class (paper, section 4; sum 11,697)."""
 
+SYNONYMS: Final = {
+    "happiness": "Happy",
+    "joy": "Happy",
+    "sadness": "Sad",
+    "anger": "Angry",
+    "surprised": "Surprise",
+    "disgusted": "Disgust",
+    "fearful": "Fear",
+}
+"""Names accepted besides :data:`CLASSES`, in folders and lists alike."""
+
 
 def label_index(name: str) -> int:
-    """Return the label 0..6 of a class name, ignoring case and surrounding blanks.
+    """Return the label 0..6 of a class name or synonym, ignoring case and surrounding blanks.
 
     Raises:
-        UserError: the name is not one of :data:`CLASSES`.
+        UserError: the name is neither one of :data:`CLASSES` nor of :data:`SYNONYMS`.
     """
     wanted = name.strip().lower()
+    wanted = SYNONYMS.get(wanted, wanted).lower()
     for index, known in enumerate(CLASSES):
         if known.lower() == wanted:
             return index

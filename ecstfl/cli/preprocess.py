@@ -15,7 +15,7 @@ from ecstfl.clips.array import write_clip_array
 from ecstfl.clips.cache import write_atomic
 from ecstfl.clips.contact_sheet import contact_sheet, histogram_lines, save_png
 from ecstfl.clips.preprocess import Prepared, PreprocessConfig, preprocess
-from ecstfl.datasets.inputs import clipset_from_inputs
+from ecstfl.datasets.opening import clips_from_inputs
 from ecstfl.faces import align
 from ecstfl.faces.detection import BACKENDS
 from ecstfl.labels import CLASSES
@@ -127,7 +127,7 @@ def run_preprocess(
     ``report.txt``, ``contact_sheet.png``, and ``cache/``, from which an interrupted run goes on.
 
     Args:
-        inputs: see :func:`ecstfl.datasets.inputs.clipset_from_inputs`.
+        inputs: see :func:`ecstfl.datasets.opening.clips_from_inputs`.
         out: folder; created when missing.
         config: how.
         n_workers: processes; by default one a core.
@@ -141,7 +141,7 @@ def run_preprocess(
         UserError: no input, unusable options, the backend is missing, ``out`` not writable.
     """
     out = Path(out)
-    clipset, skipped = clipset_from_inputs(inputs)
+    clipset, skipped = clips_from_inputs(inputs)
     prepared = preprocess(clipset, config, out / "cache", n_workers, progress)
     report = prepared.report
     report["skipped"] = [{"path": str(path), "reason": why} for path, why in skipped]

@@ -16,15 +16,14 @@ from typing import Final
 
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.datasets.findings import (
-    Noticed,
-    Survey,
+    Inspection,
     existing_folder,
-    findings_of,
-    opened,
-    too_few_folds,
+    listed,
     unfinished,
+    usable_clips,
     videos_below,
 )
+from ecstfl.datasets.folds import too_small
 from ecstfl.errors import UserError
 from ecstfl.labels import label_index
 
@@ -72,17 +71,16 @@ def open_cremad(root: Path | str) -> ClipSet:
     Raises:
         UserError: no CREMA-D video below the root, or files that git-lfs never fetched.
     """
-    return opened(survey_cremad(root))
+    return usable_clips(inspect_cremad(root))
 
 
-def survey_cremad(root: Path | str) -> Survey:
+def inspect_cremad(root: Path | str) -> Inspection:
     """Look through a copy of CREMA-D and list everything that is not as published.
 
     Raises:
         UserError: no file below ``root`` is named like a CREMA-D video.
     """
     top = existing_folder(root, "crema-d")
-    findings = list(unfinished(top))
     takes: dict[str, Path] = {}
     strange, pointers, broken, twice = [], [], [], []
     for path in videos_below(top):
@@ -113,51 +111,45 @@ def survey_cremad(root: Path | str) -> Survey:
         )
         for name, path in sorted(takes.items())
     )
-    here = sorted({name[:4] for name in (*takes, *broken)} | {Path(p).name[:4] for p in pointers})
-    gone = [str(a) for a in range(1001, 1001 + ACTORS) if str(a) not in here]
     known = {*takes, *broken, *(Path(p).stem for p in pointers)}
+    here = sorted({name[:4] for name in known})
+    gone = [str(a) for a in range(1001, 1001 + ACTORS) if str(a) not in here]
     # a few published names end in X instead of XX
     lost = [
         n for a in here for n in _takes_of(a) if n not in known and n.removesuffix("X") not in known
     ]
     if not gone and len(known) == CLIPS:
         lost = []  # complete: the published set itself lacks these
-    noticed: Noticed = (
-        (
-            "lfs-pointer",
-            "error",
-            pointers,
-            f"{len(pointers)} files are git-lfs placeholders, not videos; run `ecstfl data get "
-            "crema-d` or `git lfs pull`",
-        ),
-        (
-            "missing-clip",
-            "warning",
-            lost,
-            f"{len(lost)} takes of the actors present are missing (the complete published set "
-            "lacks 20 of its 7,462)",
-        ),
-        ("missing-actor", "warning", gone, f"{len(gone)} of {ACTORS} actors are missing"),
-        ("known-broken", "info", broken, "takes known to be damaged are left out"),
-        (
-            "unknown-name",
-            "warning",
-            strange,
-            "videos are not named like CREMA-D files, left out",
-        ),
-        ("name-twice", "warning", twice, "takes occur twice, the first by path is read"),
-    )
-    findings += findings_of("CREMA-D", top, noticed)
     notes = (
         "CREMA-D: acted speech; no Surprise, six of the seven classes; folds "
         f"are actor-disjoint ({len(here)} of {ACTORS} actors).",
     )
     clipset = ClipSet("crema-d", clips, notes=notes)
-    cure = "get actors of several folds, for example --actors 1001-1005"
-    return Survey(
-        clipset,
-        (*findings, *too_few_folds(clipset, cure)),
-        layout=f"{len(takes)} takes of {len(here)} actors below {top}",
+    warn = ("warning", "CREMA-D")
+    placeholders = (
+        f"{len(pointers)} files are git-lfs placeholders, not videos; run `ecstfl data get "
+        "crema-d` or `git lfs pull`"
+    )
+    missing = (
+        f"{len(lost)} takes of the actors present are missing (the complete published set lacks "
+        "20 of its 7,462)"
+    )
+    findings = (
+        *unfinished(top),
+        *listed("lfs-pointer", "error", top, placeholders, pointers),
+        *listed("missing-clip", *warn, missing, lost),
+        *listed("missing-actor", *warn, f"{len(gone)} of {ACTORS} actors are missing", gone),
+        *listed(
+            "known-broken", "info", "CREMA-D", "takes known to be damaged are left out", broken
+        ),
+        *listed(
+            "unknown-name", *warn, "videos are not named like CREMA-D files, left out", strange
+        ),
+        *listed("name-twice", *warn, "takes occur twice, the first by path is read", twice),
+        *too_small(clipset, "get actors of several folds, for example --actors 1001-1005"),
+    )
+    return Inspection(
+        clipset, findings, layout=f"{len(takes)} takes of {len(here)} actors below {top}"
     )
 
 

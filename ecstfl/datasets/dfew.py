@@ -25,21 +25,22 @@ import csv
 import re
 import zipfile
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.datasets.findings import (
     Finding,
-    Survey,
+    Inspection,
+    Severity,
     existing_folder,
     few,
-    opened,
+    usable_clips,
 )
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, DFEW_COUNTS, N_CLASSES
-from ecstfl.video.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from ecstfl.video.files import is_image, is_video
 
 Version = Literal["clip_224x224_16f", "clip_224x224", "original"]
 
@@ -53,17 +54,20 @@ FOLD_COUNTS: Final = (2341, 2341, 2340, 2339, 2336)
 LAST_ID: Final = 16372
 """DFEW numbers its clips 1..16372; 11,697 of them carry a single label."""
 
-SHORTEST: Final = 16
-"""Frames below which a clip counts as short; 14 published clips are."""
+LARGEST_SHEET: Final = 256 << 20
+"""Bytes beyond which a spreadsheet is not unpacked."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One line of a split file: clip number, label as written, and where it stands."""
+class Row(NamedTuple):
+    """One line of a split file: clip number, label as written, file and line."""
 
     number: int
     written: int
     where: str
+
+
+Tables = dict[tuple[str, int], list[Row]]
+"""(``train`` or ``test``, fold) -> lines."""
 
 
 def open_dfew(
@@ -90,10 +94,10 @@ def open_dfew(
             labels out of range, contradicting labels, missing clips).
     """
     allow = ("missing-clip",) if missing == "drop" else ()
-    return opened(survey_dfew(root, version), allow)
+    return usable_clips(inspect_dfew(root, version), allow)
 
 
-def survey_dfew(root: Path | str, version: str | None = None) -> Survey:
+def inspect_dfew(root: Path | str, version: str | None = None) -> Inspection:
     """Look through a copy of DFEW and list everything that is not as published.
 
     Raises:
@@ -101,73 +105,34 @@ def survey_dfew(root: Path | str, version: str | None = None) -> Survey:
     """
     top = _find_top(existing_folder(root, "dfew"))
     findings: list[Finding] = []
-    tables = {
-        (part, fold): _split_file(top, part, fold) for part in ("train", "test") for fold in FOLDS
-    }
-    if not any(tables.values()):
-        raise UserError(
-            f"data set dfew: no split files under {top}; expected "
-            "EmoLabel_DataSplit/test(single-labeled)/set_1.csv ... set_5.csv"
-        )
-    absent = [f"{part} set {fold}" for (part, fold), path in tables.items() if path is None]
-    if absent:
-        needed = any(word.startswith("test") for word in absent)
-        findings.append(
-            Finding(
-                "missing-csv",
-                "error" if needed else "warning",
-                f"{top if needed else 'DFEW'}: split files are missing: {few(absent, 10)}; the "
-                "five official folds need all five test sets",
-                tuple(absent),
-            )
-        )
-    rows = {key: _read_split(path, findings) for key, path in tables.items() if path is not None}
-    labels, folds, listed = _labels_and_folds(rows, findings)
-    _check_train(rows, findings)
-
+    tables = _read_splits(top, findings)
+    labels, folds, listed = _join(tables, findings)
+    _check_splits(tables, labels, folds, findings)
     media, chosen, layout = _find_media(top, version, findings)
-    clips, lost = [], []
-    for number in sorted(labels):
-        source = media.get(number)
-        if source is None or (source.is_dir() and not _has_image(source)):
-            lost.append(f"{number:05d}")
-            continue
-        clips.append(
-            Clip(
-                id=f"{number:05d}",
-                source=source,
-                label=labels[number],
-                fold=folds.get(number),
-            )
-        )
+    clips = [
+        Clip(_id(n), media[n], labels[n], fold=folds.get(n)) for n in sorted(labels) if n in media
+    ]
+    lost = sorted(set(labels) - set(media))
     if lost:
-        findings.append(
-            Finding(
-                "missing-clip",
-                "error",
-                f"DFEW: {len(lost)} of {len(labels)} listed clips have no media in {chosen}: "
-                f"{few(lost)} (first listed in {listed[int(lost[0])]}); unpack every part of the "
-                "download",
-                tuple(lost),
-            )
+        text = (
+            f"DFEW: {len(lost)} of {len(labels)} listed clips have no media in {chosen}: "
+            f"{few(map(_id, lost))} (first listed in {listed[lost[0]]}); unpack every part of the "
+            "download"
         )
+        findings.append(_finding("missing-clip", "error", text, lost))
     extra = sorted(set(media) - set(labels))
     if extra:
-        findings.append(
-            Finding(
-                "unlisted-clip",
-                "info",
-                f"{len(extra)} clips have media but stand in no split file (in the full DFEW "
-                "these are the 4,675 clips without a single label)",
-                tuple(f"{n:05d}" for n in extra),
-            )
+        text = (
+            f"{len(extra)} clips have media but stand in no split file (in the full DFEW these are "
+            "the 4,675 clips without a single label)"
         )
+        findings.append(_finding("unlisted-clip", "info", text, extra))
     _check_counts(labels, folds, findings)
     _check_votes(top, labels, findings)
     # the three kinds of clips are three experiments: results of one must not pass for another's
     name = "dfew" if chosen == VERSIONS[0] else f"dfew-{chosen}"
     notes = (f"DFEW read from {chosen}, {len(clips)} single-labelled clips, official folds.",)
-    return Survey(
+    return Inspection(
         ClipSet(name, tuple(clips), notes=notes, aligned=chosen != "original"),
         tuple(findings),
         layout=layout,
@@ -190,8 +155,7 @@ def read_votes(root: Path | str) -> dict[str, tuple[float, ...]]:
     Raises:
         UserError: openpyxl is not installed, or the columns are not understood.
     """
-    top = _find_top(existing_folder(root, "dfew"))
-    path = _annotation_file(top)
+    path = _annotation_file(_find_top(existing_folder(root, "dfew")))
     if path is None:
         return {}
     try:
@@ -203,17 +167,21 @@ def read_votes(root: Path | str) -> dict[str, tuple[float, ...]]:
     try:
         with zipfile.ZipFile(path) as packed:
             size = sum(info.file_size for info in packed.infolist())
-        if size > _LARGEST_SHEET:
-            raise UserError(f"{path}: unpacks to {size / 1e9:.1f} GB, too large to be the votes")
-        book = load_workbook(path, read_only=True, data_only=True)
-    except UserError:
-        raise
+        book = None if size > LARGEST_SHEET else load_workbook(path, read_only=True, data_only=True)
     except Exception as problem:  # openpyxl raises many kinds for a damaged file
         raise UserError(f"{path}: cannot be read as a spreadsheet ({problem})") from None
+    if book is None:
+        raise UserError(f"{path}: unpacks to {size / 1e9:.1f} GB, too large to be the votes")
     try:
         lines = book.worksheets[0].iter_rows(values_only=True)
         header = [str(cell or "").strip().lower() for cell in next(lines, ())]
-        columns = [_column(header, name, path) for name in CLASSES]
+        columns = []
+        for name in CLASSES:  # the published header reads like ``1happy``
+            title = re.compile(rf"\d?[ ._-]*{name.lower()}")
+            column = next((i for i, h in enumerate(header) if title.fullmatch(h)), None)
+            if column is None:
+                raise UserError(f"{path}: no column for {name} in row 1 ({', '.join(header)})")
+            columns.append(column)
         key = next((i for i, h in enumerate(header) if h in _ID_HEADERS), 0)
         votes = {}
         for line, row in enumerate(lines, start=2):
@@ -221,39 +189,33 @@ def read_votes(root: Path | str) -> dict[str, tuple[float, ...]]:
                 continue
             try:
                 number = int(Path(str(row[key])).stem)
-                counts = tuple(float(row[c] or 0) for c in columns)
+                votes[_id(number)] = tuple(float(row[c] or 0) for c in columns)
             except (ValueError, IndexError, TypeError):
                 raise UserError(f"{path}, row {line}: not a clip number with votes") from None
-            votes[f"{number:05d}"] = counts
         return votes
     finally:
         book.close()
 
 
-_LARGEST_SHEET = 256 << 20
 _ID_HEADERS = frozenset({"order", "video_name", "video", "id", "name", "clip", "index"})
 
 
-def _column(header: list[str], name: str, path: Path) -> int:
-    """Find the vote column of a class; the published header reads like ``1happy``."""
-    for index, title in enumerate(header):
-        if re.fullmatch(rf"\d?[ ._-]*{name.lower()}", title):
-            return index
-    raise UserError(f"{path}: no column for {name} in its first row ({', '.join(header)})")
-
-
 def _annotation_file(top: Path) -> Path | None:
-    for folder in ("Annotation", "annotation", "."):
-        path = top / folder / "annotation.xlsx"
-        if path.is_file():
-            return path
-    return None
+    places = (top / folder / "annotation.xlsx" for folder in ("Annotation", "annotation", "."))
+    return next((path for path in places if path.is_file()), None)
+
+
+def _id(number: int) -> str:
+    return f"{number:05d}"
+
+
+def _finding(kind: str, severity: Severity, message: str, numbers: Iterable[int]) -> Finding:
+    return Finding(kind, severity, message, tuple(map(_id, numbers)))
 
 
 def _find_top(root: Path) -> Path:
     """Accept DFEW's own folder, or a folder that holds it."""
-    marks = ("EmoLabel_DataSplit", "label")
-    if any((root / mark).is_dir() for mark in marks):
+    if any((root / mark).is_dir() for mark in ("EmoLabel_DataSplit", "label")):
         return root
     inside = [d for d in sorted(root.iterdir()) if (d / "EmoLabel_DataSplit").is_dir()]
     if len(inside) == 1:
@@ -264,223 +226,193 @@ def _find_top(root: Path) -> Path:
     )
 
 
+def _read_splits(top: Path, findings: list[Finding]) -> Tables:
+    """Read the split files of any known layout; lines that make no sense become findings."""
+    tables: Tables = {}
+    absent = []
+    for part in ("train", "test"):
+        for fold in FOLDS:
+            path = _split_file(top, part, fold)
+            if path is None:
+                absent.append(f"{part} set {fold}")
+            else:
+                tables[part, fold] = _read_split(path, findings)
+    if not tables:
+        raise UserError(
+            f"data set dfew: no split files under {top}; expected "
+            "EmoLabel_DataSplit/test(single-labeled)/set_1.csv ... set_5.csv"
+        )
+    if absent:
+        needed = absent[-1].startswith("test")
+        text = (
+            f"{top if needed else 'DFEW'}: split files are missing: {few(absent, 10)}; the five "
+            "official folds need all five test sets"
+        )
+        severity = "error" if needed else "warning"
+        findings.append(Finding("missing-csv", severity, text, tuple(absent)))
+    return tables
+
+
 def _split_file(top: Path, part: str, fold: int) -> Path | None:
-    """Find the csv of one part of one fold in any known layout."""
     splits = top / "EmoLabel_DataSplit"
-    if splits.is_dir():
-        for folder in sorted(splits.iterdir()):
-            plain = re.sub(r"[^a-z]", "", folder.name.lower()).replace("labelled", "labeled")
-            path = folder / f"set_{fold}.csv"
-            if plain == f"{part}singlelabeled" and path.is_file():
-                return path
+    for folder in sorted(splits.iterdir()) if splits.is_dir() else ():
+        plain = re.sub(r"[^a-z]", "", folder.name.lower()).replace("labelled", "labeled")
+        path = folder / f"set_{fold}.csv"
+        if plain == f"{part}singlelabeled" and path.is_file():
+            return path
     path = top / "label" / f"single_{part}set_{fold}.csv"
     return path if path.is_file() else None
 
 
-def _read_split(path: Path, findings: list[Finding]) -> list[_Row]:
-    """Read ``video_name,label``; lines that make no sense become findings with their number."""
-    rows: list[_Row] = []
-    short = f"{path.parent.name}/{path.name}"
+def _read_split(path: Path, findings: list[Finding]) -> list[Row]:
+    """Read ``video_name,label``."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         raise UserError(f"{path}: cannot be read ({problem})") from None
+    rows = []
     for line, cells in enumerate(csv.reader(text.splitlines()), start=1):
         if not cells or (line == 1 and not cells[0].strip().isdigit()):
             continue  # the header, or an empty line
-        where = f"{short}, line {line}"
+        where = f"{path.parent.name}/{path.name}, line {line}"
+        kind, item = "", where
         try:
             number, written = int(Path(cells[0].strip()).stem), int(cells[1].strip())
         except (ValueError, IndexError):
-            findings.append(
-                Finding(
-                    "bad-row",
-                    "error",
-                    f"{where}: {','.join(cells)!r} is not video_name,label",
-                    (where,),
-                )
-            )
-            continue
-        if not 1 <= number <= LAST_ID:
-            findings.append(
-                Finding(
-                    "unknown-id",
-                    "error",
-                    f"{where}: clip {number} is not one of DFEW's 1..{LAST_ID}",
-                    (str(number),),
-                )
-            )
-            continue
-        if not 0 <= written <= N_CLASSES:
-            findings.append(
-                Finding(
-                    "label-range",
-                    "error",
-                    f"{where}: label {written} of clip {number:05d} is outside 1..{N_CLASSES}",
-                    (f"{number:05d}",),
-                )
-            )
-            continue
-        rows.append(_Row(number, written, where))
+            kind, why = "bad-row", f"{','.join(cells)!r} is not video_name,label"
+        else:
+            if not 1 <= number <= LAST_ID:
+                kind, item = "unknown-id", str(number)
+                why = f"clip {number} is not one of DFEW's 1..{LAST_ID}"
+            elif not 0 <= written <= N_CLASSES:
+                kind, item = "label-range", _id(number)
+                why = f"label {written} of clip {_id(number)} is outside 1..{N_CLASSES}"
+        if kind:
+            findings.append(Finding(kind, "error", f"{where}: {why}", (item,)))
+        else:
+            rows.append(Row(number, written, where))
     return rows
 
 
-def _labels_and_folds(
-    rows: dict[tuple[str, int], list[_Row]], findings: list[Finding]
-) -> tuple[dict[int, int], dict[int, int], dict[int, str]]:
-    """Join the tables: clip number -> label 0..6, -> test fold, -> where it is listed.
+def _first_labels(tables: Tables, findings: list[Finding]) -> dict[tuple[str, int], int]:
+    """Tell for each file whether its labels begin at 1, as published, or at 0.
 
     A file that uses 0 cannot be 1..7 and a file that uses 7 cannot be 0..6; a file that uses
     neither follows the others.
     """
-    firsts: dict[tuple[str, int], int | None] = {}
-    for key, table in rows.items():
-        used = {row.written for row in table}
-        if {0, N_CLASSES} <= used:
-            zero = next(r for r in table if r.written == 0)
-            seven = next(r for r in table if r.written == N_CLASSES)
-            findings.append(
-                Finding(
-                    "label-range",
-                    "error",
-                    f"{zero.where} has label 0 and {seven.where} has label {N_CLASSES}: labels "
-                    "are either 1..7 or 0..6, never both",
-                    (f"{zero.number:05d}", f"{seven.number:05d}"),
-                )
+    firsts: dict[tuple[str, int], int] = {}
+    for key, rows in tables.items():
+        example = {row.written: row for row in reversed(rows)}
+        zero, seven = example.get(0), example.get(N_CLASSES)
+        if zero and seven:
+            text = (
+                f"{zero.where} has label 0 and {seven.where} has label {N_CLASSES}: labels are "
+                "either 1..7 or 0..6, never both"
             )
-            firsts[key] = 1
-        else:
-            firsts[key] = 0 if 0 in used else 1 if N_CLASSES in used else None
-    sure = {first for first in firsts.values() if first is not None}
-    rest = sure.pop() if len(sure) == 1 else None
-    unsure = [key for key, first in firsts.items() if first is None and rows[key]]
-    if unsure and rest is None:
-        part, fold = unsure[0]
-        findings.append(
-            Finding(
-                "label-ambiguous",
-                "error",
-                f"{part} set {fold} uses neither label 0 nor label 7, so 0..6 and 1..7 cannot "
-                "be told apart; published DFEW uses 1..7",
-                tuple(f"{p} set {f}" for p, f in unsure),
-            )
-        )
-    shifted = [f"{part} set {fold}" for (part, fold), first in firsts.items() if first == 0]
+            numbers = (zero.number, seven.number)
+            findings.append(_finding("label-range", "error", text, numbers))
+        if zero or seven:
+            firsts[key] = 1 if seven else 0
+    known = set(firsts.values())
+    unsure = [key for key, rows in tables.items() if key not in firsts and rows]
+    if unsure and len(known) != 1:
+        text = (
+            "{} set {} uses neither label 0 nor label 7, so 0..6 and 1..7 cannot be told apart; "
+            "published DFEW uses 1..7"
+        ).format(*unsure[0])
+        items = tuple(f"{part} set {fold}" for part, fold in unsure)
+        findings.append(Finding("label-ambiguous", "error", text, items))
+    shifted = tuple(f"{part} set {fold}" for (part, fold), first in firsts.items() if first == 0)
     if shifted:
-        findings.append(
-            Finding(
-                "label-offset",
-                "warning",
-                f"labels run 0..6 instead of the published 1..7 in {few(shifted, 10)}; read as "
-                "0 Happy ... 6 Fear",
-                tuple(shifted),
-            )
+        text = (
+            f"labels run 0..6 instead of the published 1..7 in {few(shifted, 10)}; read as 0 "
+            "Happy ... 6 Fear"
         )
+        findings.append(Finding("label-offset", "warning", text, shifted))
+    rest = known.pop() if len(known) == 1 else 1
+    return {key: firsts.get(key, rest) for key in tables}
 
+
+def _join(
+    tables: Tables, findings: list[Finding]
+) -> tuple[dict[int, int], dict[int, int], dict[int, str]]:
+    """Join the tables: clip number -> label 0..6, -> test fold, -> where it is listed first."""
+    firsts = _first_labels(tables, findings)
     labels: dict[int, int] = {}
-    first_seen: dict[int, str] = {}
+    places: dict[int, str] = {}
     folds: dict[int, int] = {}
     clashes: dict[int, str] = {}
     overlaps: dict[int, str] = {}
-    for (part, fold), table in rows.items():
-        first = firsts[part, fold]
-        offset = first if first is not None else (rest if rest is not None else 1)
-        for row in table:
-            label = row.written - offset
+    for (part, fold), rows in tables.items():
+        for number, written, where in rows:
+            label = written - firsts[part, fold]
             if not 0 <= label < N_CLASSES:
-                continue  # reported above as a mix of 0 and 7
-            known = labels.setdefault(row.number, label)
-            origin = first_seen.setdefault(row.number, row.where)
+                continue  # reported as a mix of 0 and 7
+            known, place = labels.setdefault(number, label), places.setdefault(number, where)
             if known != label:
                 clashes.setdefault(
-                    row.number,
-                    f"clip {row.number:05d} is {CLASSES[known]} in {origin} and {CLASSES[label]} "
-                    f"in {row.where}",
+                    number, f"{CLASSES[known]} in {place} and {CLASSES[label]} in {where}"
                 )
-            if part == "test":
-                other = folds.setdefault(row.number, fold)
-                if other != fold:
-                    overlaps.setdefault(
-                        row.number,
-                        f"clip {row.number:05d} is in test sets {other} and {fold} ({row.where})",
-                    )
+            if part == "test" and (other := folds.setdefault(number, fold)) != fold:
+                overlaps.setdefault(number, f"in test sets {other} and {fold} ({where})")
     for kind, found, why in (
         ("label-conflict", clashes, "one clip, one label"),
         ("fold-overlap", overlaps, "test folds must be disjoint"),
     ):
-        if found:
-            first_one = next(iter(found.values()))
-            findings.append(
-                Finding(
-                    kind,
-                    "error",
-                    f"{first_one}; {len(found)} such clip(s), {why}",
-                    tuple(f"{number:05d}" for number in sorted(found)),
-                )
-            )
+        for number, said in list(found.items())[:1]:
+            text = f"clip {_id(number)} is {said}; {len(found)} such clip(s), {why}"
+            findings.append(_finding(kind, "error", text, sorted(found)))
+    return labels, folds, places
+
+
+def _check_splits(
+    tables: Tables, labels: dict[int, int], folds: dict[int, int], findings: list[Finding]
+) -> None:
+    """Every clip must be tested once, and training set k be the clips outside test set k."""
     untested = sorted(set(labels) - set(folds))
-    if untested and all(("test", fold) in rows for fold in FOLDS):
-        findings.append(
-            Finding(
-                "untested-clip",
-                "warning",
-                f"{len(untested)} clips are in a training set but in no test set: "
-                f"{few(f'{n:05d}' for n in untested)}",
-                tuple(f"{n:05d}" for n in untested),
-            )
+    if untested and all(("test", fold) in tables for fold in FOLDS):
+        text = (
+            f"{len(untested)} clips are in a training set but in no test set: "
+            f"{few(map(_id, untested))}"
         )
-    return labels, folds, first_seen
-
-
-def _check_train(rows: dict[tuple[str, int], list[_Row]], findings: list[Finding]) -> None:
-    """Training set k must be exactly the clips outside test set k."""
-    everyone = {row.number for (part, _), table in rows.items() if part == "test" for row in table}
+        findings.append(_finding("untested-clip", "warning", text, untested))
+    everyone = {row.number for (part, _), rows in tables.items() if part == "test" for row in rows}
     for fold in FOLDS:
-        if ("train", fold) not in rows or ("test", fold) not in rows:
+        if ("train", fold) not in tables or ("test", fold) not in tables:
             continue
-        train = {row.number: row.where for row in rows["train", fold]}
-        test = {row.number for row in rows["test", fold]}
+        train = {row.number: row.where for row in tables["train", fold]}
+        test = {row.number for row in tables["test", fold]}
         both = sorted(train.keys() & test)
         if both:
-            findings.append(
-                Finding(
-                    "train-test-overlap",
-                    "error",
-                    f"{train[both[0]]}: clip {both[0]:05d} is in training and in test of fold "
-                    f"{fold}; {len(both)} such clip(s), results would be inflated",
-                    tuple(f"{n:05d}" for n in both),
-                )
+            text = (
+                f"{train[both[0]]}: clip {_id(both[0])} is in training and in test of fold "
+                f"{fold}; {len(both)} such clip(s), results would be inflated"
             )
+            findings.append(_finding("train-test-overlap", "error", text, both))
         left = sorted(everyone - test - train.keys())
         if left:
-            findings.append(
-                Finding(
-                    "train-incomplete",
-                    "warning",
-                    f"fold {fold}: {len(left)} clips are in neither the training nor the test "
-                    f"set: {few(f'{n:05d}' for n in left)}; they are trained on here",
-                    tuple(f"{n:05d}" for n in left),
-                )
+            text = (
+                f"fold {fold}: {len(left)} clips are in neither the training nor the test set: "
+                f"{few(map(_id, left))}; they are trained on here"
             )
+            findings.append(_finding("train-incomplete", "warning", text, left))
 
 
 def _find_media(
     top: Path, version: str | None, findings: list[Finding]
 ) -> tuple[dict[int, Path], str, str]:
-    """Choose the media folder and index it by clip number."""
-    there: dict[str, Path] = {}
-    for name in VERSIONS:
-        for folder in (top / "Clip" / name, top / "clip" / name, top / name):
-            if (folder / name).is_dir():  # unpacked into a folder of its own name
-                there[name] = folder / name
-                break
-            if folder.is_dir():
-                there[name] = folder
-                break
-    if (top / "data").is_dir() and "clip_224x224" not in there:
-        there["clip_224x224"] = top / "data"
+    """Choose the media folder; return clip number -> media, the kind, and the layout in words."""
     if version is not None and version not in VERSIONS:
         raise UserError(f"data set dfew: unknown layout {version!r}: use {', '.join(VERSIONS)}")
+    there: dict[str, Path] = {}
+    for name in VERSIONS:
+        places = [top / "Clip" / name, top / "clip" / name, top / name]
+        if name == "clip_224x224":
+            places.append(top / "data")  # the layout of the authors' training code
+        for folder in places:
+            if folder.is_dir():  # perhaps unpacked into a folder of its own name
+                there[name] = folder / name if (folder / name).is_dir() else folder
+                break
     if version is not None and version not in there:
         known = ", ".join(there) or "none"
         raise UserError(f"data set dfew: no {version} under {top}; found: {known}")
@@ -489,69 +421,48 @@ def _find_media(
             f"data set dfew: no media under {top}; expected one of "
             + ", ".join(f"Clip/{name}" for name in VERSIONS)
         )
-    chosen = version or next(name for name in VERSIONS if name in there)
+    chosen = version or next(iter(there))
     folder = there[chosen]
     media: dict[int, Path] = {}
     twice = []
     for entry in sorted(folder.iterdir()):
-        usable = entry.suffix.lower() in VIDEO_SUFFIXES or entry.is_dir()
-        if not usable or not entry.stem.isdigit():
+        frames = entry.is_dir() and any(map(is_image, entry.iterdir()))
+        if not entry.stem.isdigit() or not (frames or is_video(entry)):
             continue
         if media.setdefault(int(entry.stem), entry) != entry:
             twice.append(entry.name)
     if twice:
-        findings.append(
-            Finding(
-                "name-twice",
-                "warning",
-                f"{folder.name}: {few(twice)} stand for a clip number that occurs twice; the first "
-                "by name is read",
-                tuple(twice),
-            )
+        text = (
+            f"{folder.name}: {few(twice)} stand for a clip number that occurs twice; the first by "
+            "name is read"
         )
+        findings.append(Finding("name-twice", "warning", text, tuple(twice)))
     listed = ", ".join(f"{name} in {path.relative_to(top)}" for name, path in there.items())
     return media, chosen, f"reading {folder.relative_to(top)}; present: {listed}"
 
 
-def _has_image(folder: Path) -> bool:
-    return any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in folder.iterdir())
-
-
 def _check_counts(labels: dict[int, int], folds: dict[int, int], findings: list[Finding]) -> None:
     """Compare clips per class and per test fold with the published protocol."""
-    per_class = Counter(labels.values())
-    found = tuple(per_class[c] for c in range(N_CLASSES))
-    if found != DFEW_COUNTS:
-        off = [
-            f"{name} {have} (published {want})"
-            for name, have, want in zip(CLASSES, found, DFEW_COUNTS, strict=True)
-            if have != want
-        ]
-        findings.append(
-            Finding(
-                "class-counts",
-                "warning",
-                f"clips per class differ from the published protocol: {', '.join(off)}; results "
-                "are not comparable with published tables",
-                tuple(off),
-            )
+
+    def compare(
+        kind: str, what: str, names: Sequence[str], found: Counter[int], wanted: dict[int, int]
+    ) -> None:
+        off = tuple(
+            f"{name} {found[key]} (published {want})"
+            for name, (key, want) in zip(names, wanted.items(), strict=True)
+            if found[key] != want
         )
-    per_fold = Counter(folds.values())
-    found = tuple(per_fold[f] for f in FOLDS)
-    if found != FOLD_COUNTS:
-        off = [
-            f"fold {fold}: {have} (published {want})"
-            for fold, have, want in zip(FOLDS, found, FOLD_COUNTS, strict=True)
-            if have != want
-        ]
-        findings.append(
-            Finding(
-                "fold-counts",
-                "warning",
-                f"test clips per fold differ from the published protocol: {', '.join(off)}",
-                tuple(off),
+        if off:
+            text = (
+                f"{what} differ from the published protocol: {', '.join(off)}; results are not "
+                "comparable with published tables"
             )
-        )
+            findings.append(Finding(kind, "warning", text, off))
+
+    classes, parts = dict(enumerate(DFEW_COUNTS)), dict(zip(FOLDS, FOLD_COUNTS, strict=True))
+    compare("class-counts", "clips per class", CLASSES, Counter(labels.values()), classes)
+    names = [f"fold {fold}:" for fold in FOLDS]
+    compare("fold-counts", "test clips per fold", names, Counter(folds.values()), parts)
 
 
 def _check_votes(top: Path, labels: dict[int, int], findings: list[Finding]) -> None:
@@ -565,17 +476,13 @@ def _check_votes(top: Path, labels: dict[int, int], findings: list[Finding]) -> 
         findings.append(Finding("votes-unread", "info", str(problem), (str(path),)))
         return
     against = []
-    for number, label in labels.items():
-        counts = votes.get(f"{number:05d}")
+    for number, label in sorted(labels.items()):
+        counts = votes.get(_id(number))
         if counts and counts[label] < max(counts):
-            against.append(f"{number:05d}")
+            against.append(number)
     if against:
-        findings.append(
-            Finding(
-                "votes-disagree",
-                "warning",
-                f"{path.name}: for {len(against)} clip(s) most annotators chose another "
-                f"expression than the label: {few(against)}",
-                tuple(sorted(against)),
-            )
+        text = (
+            f"{path.name}: for {len(against)} clip(s) most annotators chose another expression "
+            f"than the label: {few(map(_id, against))}"
         )
+        findings.append(_finding("votes-disagree", "warning", text, against))

@@ -1,8 +1,8 @@
 """``ecstfl data doctor``: says what is in a data set, and everything that is wrong with it.
 
-The reader's survey (missing files, labels, folds, counts against the published protocol) plus
-what only the content shows: unreadable files, short clips, gaps in numbered frames, and
-duplicates, both of files and of decoded pictures (a clip wrapped into another container).
+The reader's findings (missing files, labels, folds, counts against the published protocol) plus
+what only the content shows: unreadable and damaged files, short clips, gaps in numbered frames,
+and duplicates of decoded pictures (a clip wrapped into another container is one, too).
 Duplicates across folds are leakage and are told apart from those within one.
 """
 
@@ -10,27 +10,26 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import os
 import re
-import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import av
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from ecstfl.datasets.clipset import Clip, ClipSet
-from ecstfl.datasets.findings import Finding, Survey, few, leaking_groups
+from ecstfl.datasets.findings import Finding, Inspection, few
+from ecstfl.datasets.folds import leaking_groups
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, N_CLASSES
-from ecstfl.video.files import frame_files
+from ecstfl.video.files import content_sha256, frame_files
+from ecstfl.video.reading import read_frames
 
 SHORT: Final = 16
 """Frames below which a clip is called short: it has fewer than a prepared clip."""
@@ -45,475 +44,327 @@ class Probe:
 
     Attributes:
         id: clip id.
-        frames: decodable frames (image folders: images with a whole file structure).
+        frames: decodable frames (image folders: images).
         width: pixels, 0 when unknown.
         height: pixels, 0 when unknown.
         bytes: size on disk.
-        file_hash: of the file's bytes (image folders: of all images in numeric order).
-        picture_hash: of all decoded luma planes; '' when nothing was decoded.
+        content: hash of the decoded pictures (image folders: of all images' bytes in numeric
+            order); '' when the clip cannot be read.
         problem: why the clip cannot be read, or ''.
+        remarks: damage that did not stop the reading.
         gaps: frame numbers absent between the first and the last of an image folder.
-        claimed: frames the video's header promises, 0 when it does not say.
     """
 
     id: str
-    frames: int
+    frames: int = 0
     width: int = 0
     height: int = 0
     bytes: int = 0
-    file_hash: str = ""
-    picture_hash: str = ""
+    content: str = ""
     problem: str = ""
+    remarks: tuple[str, ...] = ()
     gaps: tuple[int, ...] = ()
-    claimed: int = 0
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything the doctor found; see :func:`report_text` and :func:`report_json`."""
+    """Everything the doctor found; see :func:`report_text` and :func:`report_json`.
 
-    survey: Survey
-    findings: tuple[Finding, ...]
-    probes: tuple[Probe, ...]
-    classes: tuple[int, ...]
-    folds: dict[int, tuple[int, ...]]
-    histogram: tuple[tuple[str, int], ...]
-    seconds_per_frame: float | None
-    root: str
+    Attributes:
+        inspection: of the reader, with what the content showed among its findings.
+        probes: one a clip; none when no clip was opened.
+        root: named in the report.
+        seconds_per_frame: what preprocessing takes here, where it was measured.
+    """
+
+    inspection: Inspection
+    probes: tuple[Probe, ...] = ()
+    root: str = ""
+    seconds_per_frame: float | None = None
 
     @property
     def errors(self) -> int:
         """Number of findings that would make results wrong or impossible."""
-        return sum(f.severity == "error" for f in self.findings)
+        return sum(f.severity == "error" for f in self.inspection.findings)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Frames of every readable clip."""
+        return [p.frames for p in self.probes if not p.problem]
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """What preprocessing all of it will take in one process."""
+        rate = self.seconds_per_frame
+        return None if rate is None else rate * sum(self.lengths)
+
+    def count(self, fold: int | None = None) -> tuple[int, ...]:
+        """Clips per class, of one fold or of all."""
+        clips = self.inspection.clipset
+        counts = Counter(c.label for c in clips if fold is None or c.fold == fold)
+        return tuple(counts[label] for label in range(N_CLASSES))
+
+    def histogram(self) -> dict[str, int]:
+        """Clips by number of frames."""
+        names = [f"{a}-{b - 1}" for a, b in itertools.pairwise(EDGES)] + [f"{EDGES[-1]}+"]
+        counts = np.histogram(self.lengths, bins=[*EDGES, np.iinfo(np.int64).max])[0]
+        return dict(zip(names, counts.tolist(), strict=True)) if self.lengths else {}
+
+    def typical(self, most: int = 3) -> list[Clip]:
+        """Choose readable clips of about median length, to measure on."""
+        clips = {clip.id: clip for clip in self.inspection.clipset}
+        good = [p for p in self.probes if not p.problem]
+        middle = float(np.median(self.lengths or [0]))
+        return [clips[p.id] for p in sorted(good, key=lambda p: abs(p.frames - middle))[:most]]
 
 
 def examine(
-    survey: Survey,
+    inspection: Inspection,
     root: Path | str = "",
     *,
     quick: bool = False,
     workers: int | None = None,
     progress: bool = False,
-    time_frames: Callable[[Sequence[Clip]], float | None] | None = None,
 ) -> Report:
-    """Examine a surveyed data set.
+    """Examine a data set that its reader has inspected.
 
     Args:
-        survey: from ``ecstfl.datasets.opening.survey_data``.
+        inspection: from ``ecstfl.datasets.opening.inspect_data``.
         root: named in the report.
         quick: do not open any clip (no duplicates, frame counts or unreadable files).
         workers: threads for decoding; None takes the number of cores.
         progress: show a bar.
-        time_frames: measures preprocessing on a few clips, in seconds per frame; None leaves
-            the expected time out.
     """
-    clipset = survey.clipset
-    findings = list(survey.findings)
-    if not survey.of("group-across-folds"):
+    clipset = inspection.clipset
+    findings = list(inspection.findings)
+    if not inspection.of("group-across-folds"):
         findings.extend(leaking_groups(clipset))
     probes: tuple[Probe, ...] = ()
     if not quick:
-        probes = _probe_all(clipset, workers or os.cpu_count() or 1, progress)
-        findings.extend(_content_findings(clipset, probes))
-    seconds = None
-    if time_frames is not None and probes:
-        seconds = time_frames(_typical(clipset, probes))
-    complete = Survey(
-        clipset,
-        tuple(findings),
-        survey.layout,
-        survey.published_classes,
-        survey.published_folds,
-    )
-    return Report(
-        survey=complete,
-        findings=complete.findings,
-        probes=probes,
-        classes=_per_class(clipset, None),
-        folds={fold: _per_class(clipset, fold) for fold in clipset.folds},
-        histogram=_histogram([p.frames for p in probes if not p.problem]),
-        seconds_per_frame=seconds,
-        root=str(root),
-    )
+        pool = ThreadPoolExecutor(max_workers=workers or os.cpu_count() or 1)
+        try:
+            done = pool.map(probe, clipset)
+            bar = {"desc": "reading clips", "unit": "clip", "disable": not progress}
+            probes = tuple(tqdm(done, total=len(clipset), **bar))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)  # after Ctrl-C: only clips under way
+        findings += _content_findings(clipset, probes)
+    return Report(replace(inspection, findings=tuple(findings)), probes, str(root))
 
 
-def _probe_all(clipset: ClipSet, workers: int, progress: bool) -> tuple[Probe, ...]:
-    pool = ThreadPoolExecutor(max_workers=workers)
-    try:
-        bar = tqdm(
-            pool.map(probe, clipset),
-            total=len(clipset),
-            desc="reading clips",
-            unit="clip",
-            disable=not progress,
-        )
-        return tuple(bar)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)  # after Ctrl-C: only the clips under way
+# --- content -------------------------------------------------------------------------------------
 
 
 def probe(clip: Clip) -> Probe:
-    """Read one clip to its end: frames, size, hashes; a problem is returned, not raised."""
+    """Read one clip to its end: frames, size, content; a problem is returned, not raised."""
     try:
-        if clip.source.is_dir():
-            return _probe_images(clip)
-        return _probe_video(clip)
-    except (OSError, ValueError, av.error.FFmpegError, cv2.error) as problem:
-        said = " ".join(str(problem).split()) or type(problem).__name__
-        return Probe(clip.id, 0, problem=said)
+        return _probe_images(clip) if clip.source.is_dir() else _probe_video(clip)
+    except (UserError, OSError, ValueError, cv2.error) as error:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        return Probe(clip.id, problem=problem.removeprefix(f"cannot read {clip.source}: "))
 
 
-def measure_preprocessing(clips: Sequence[Clip], aligned: bool = False) -> float | None:
-    """Time ``ecstfl.clips.preprocess`` on some clips.
+def _probe_video(clip: Clip) -> Probe:
+    if clip.sha256 is not None and clip.sha256 != content_sha256(clip.source):
+        raise UserError("the file differs from its published sha256")
+    pictures, remarks = hashlib.blake2b(), []
+    frames, shape = 0, (0, 0)
+    for frame in read_frames(clip.source, remarks):
+        pictures.update(np.ascontiguousarray(frame))
+        frames, shape = frames + 1, frame.shape[:2]
+    return Probe(
+        clip.id,
+        frames,
+        width=shape[1],
+        height=shape[0],
+        bytes=clip.source.stat().st_size,
+        content=pictures.hexdigest(),
+        remarks=tuple(remarks),
+    )
 
-    Args:
-        clips: readable clips.
-        aligned: they show aligned faces already, so no face is looked for.
 
-    Returns:
-        Seconds per source frame on this machine with the default options, one process; None
-        when preprocessing is not available here (for example without the face model).
-    """
-    from ecstfl.clips.preprocess import PreprocessConfig, preprocess_clip
+def _probe_images(clip: Clip) -> Probe:
+    files = frame_files(clip.source)
+    content, size = hashlib.blake2b(), 0
+    for path in files:
+        data = path.read_bytes()
+        size += len(data)
+        content.update(data)
+        if not _whole_image(data):
+            raise UserError(f"{path.name} is not a whole image")
+    first = next(read_frames(clip.source))
+    numbers = {int(n[-1]) for n in (re.findall(r"\d+", p.stem) for p in files) if n}
+    gaps = sorted(set(range(min(numbers), max(numbers))) - numbers) if numbers else []
+    height, width = first.shape[:2]
+    return Probe(clip.id, len(files), width, height, size, content.hexdigest(), gaps=tuple(gaps))
 
-    config = PreprocessConfig(alignment="none" if aligned else "points5")
-    frames, seconds = 0, 0.0
-    for clip in clips:
-        start = time.perf_counter()
-        try:
-            preprocess_clip(clip.source, config)
-        except UserError:
-            continue  # no face in this clip: it would be dropped, so it is no guide to the time
-        seconds += time.perf_counter() - start
-        frames += probe(clip).frames
-    return seconds / frames if frames else None
+
+def _whole_image(data: bytes) -> bool:
+    """Check begin and end marks: cheap, and finds files that were cut off, which decoders fill."""
+    if data[:2] == b"\xff\xd8":
+        return b"\xff\xd9" in data[-64:]
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" in data[-64:]
+    array = np.frombuffer(data, np.uint8)
+    return array.size > 0 and cv2.imdecode(array, cv2.IMREAD_COLOR) is not None
+
+
+def _content_findings(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding]:
+    """What the probes show, the first clip of each kind with its file."""
+    files = {clip.id: clip.source for clip in clipset}
+    good = [p for p in probes if not p.problem]
+    broken = [(p, f": {p.problem}") for p in probes if p.problem]
+    damaged = [(p, f": {p.remarks[0]}") for p in good if p.remarks]
+    gaps = [(p, f": {few(map(str, p.gaps))}") for p in good if p.gaps]
+    short = sorted((p for p in good if p.frames < SHORT), key=lambda p: p.frames)
+    shortest = [(p, f", {p.frames} frames") for p in short]
+    findings = []
+    for kind, severity, found, what in (
+        ("unreadable", "error", broken, "cannot be read"),
+        ("damaged", "warning", damaged, "are cut off or damaged; what is readable is used"),
+        (
+            "short-clip",
+            "warning",
+            shortest,
+            f"have fewer than {SHORT} frames and are stretched by interpolation",
+        ),
+        ("frame-gap", "warning", gaps, "lack frames inside their numbering"),
+    ):
+        if found:
+            first, detail = found[0]
+            text = f"{len(found)} clip(s) {what}; first {files[first.id]}{detail}"
+            order = [p.id for p in probes if p in {q for q, _ in found}]
+            findings.append(Finding(kind, severity, text, tuple(order)))
+    return findings + _duplicates(clipset, good)
+
+
+def _duplicates(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding]:
+    """Group clips with equal pictures."""
+    clips = {clip.id: clip for clip in clipset}
+    same: dict[str, list[Clip]] = defaultdict(list)
+    for p in probes:
+        same[p.content].append(clips[p.id])
+    sets = [found for found in same.values() if len(found) > 1]
+    across = [found for found in sets if len({c.fold for c in found}) > 1]
+    within = [found for found in sets if found not in across]
+    labels = [found for found in sets if len({c.label for c in found}) > 1]
+    findings = []
+    for kind, severity, found, text in (
+        (
+            "duplicate-across-folds",
+            "error",
+            across,
+            "in different folds: training sees test clips (leakage)",
+        ),
+        ("duplicate", "warning", within, "in one fold"),
+        ("duplicate-label", "error", labels, "under different labels"),
+    ):
+        if found:
+            items = tuple(" = ".join(c.id for c in group) for group in found)
+            places = " and ".join(str(c.source) for c in found[0][:2])
+            message = (
+                f"{len(found)} set(s) of clips are the same pictures {text}: {few(items, 3)} "
+                f"(first: {places})"
+            )
+            findings.append(Finding(kind, severity, message, items))
+    return findings
+
+
+# --- the report ----------------------------------------------------------------------------------
 
 
 def report_json(report: Report) -> dict[str, Any]:
     """Return the report as plain numbers, strings and lists."""
-    clipset, frames = report.survey.clipset, [p.frames for p in report.probes if not p.problem]
+    inspection, frames = report.inspection, report.lengths
+    clipset = inspection.clipset
     return {
         "data": clipset.name,
         "root": report.root,
-        "layout": report.survey.layout,
+        "layout": inspection.layout,
         "synthetic": clipset.synthetic,
         "clips": len(clipset),
         "errors": report.errors,
-        "findings": [asdict(f) for f in report.findings],
+        "findings": [asdict(f) for f in inspection.findings],
         "classes": {
             "names": list(CLASSES),
-            "found": list(report.classes),
-            "published": list(report.survey.published_classes or ()) or None,
+            "found": list(report.count()),
+            "published": list(inspection.published_classes or ()) or None,
         },
-        "folds": {str(fold): list(counts) for fold, counts in report.folds.items()},
-        "published_folds": list(report.survey.published_folds or ()) or None,
+        "folds": {str(fold): list(report.count(fold)) for fold in clipset.folds},
+        "published_folds": list(inspection.published_folds or ()) or None,
         "frames": {
             "total": sum(frames),
             "shortest": min(frames, default=0),
             "median": float(np.median(frames)) if frames else 0.0,
             "longest": max(frames, default=0),
-            "histogram": dict(report.histogram),
+            "histogram": report.histogram(),
         },
         "source_bytes": sum(p.bytes for p in report.probes),
-        "prepared_bytes": {str(s): _disk(len(clipset), s) for s in (64, 112)},
+        "prepared_bytes": {str(s): _prepared_bytes(len(clipset), s) for s in (64, 112)},
         "seconds_per_frame": report.seconds_per_frame,
-        "expected_seconds": _expected(report),
+        "expected_seconds": report.expected_seconds,
         "notes": list(clipset.notes),
     }
 
 
 def report_text(report: Report) -> str:
     """Return the report as a table to read; long lists are cut, :func:`report_json` has all."""
-    clipset = report.survey.clipset
+    inspection, frames = report.inspection, report.lengths
+    clipset = inspection.clipset
     lines = [f"Data set {clipset.name}" + (f" in {report.root}" if report.root else "")]
-    if report.survey.layout:
-        lines.append(f"Layout: {report.survey.layout}")
+    if inspection.layout:
+        lines.append(f"Layout: {inspection.layout}")
     lines += ["", *_balance_table(report)]
     if report.probes:
-        frames = [p.frames for p in report.probes if not p.problem]
         middle = f", median {np.median(frames):.0f}" if frames else ""
         lines += [
             "",
             f"Frames per clip: {min(frames, default=0)} to {max(frames, default=0)}{middle}",
-            *_bars(report.histogram),
+            *_bars(report.histogram()),
             "",
             f"On disk: {_bytes(sum(p.bytes for p in report.probes))} in {len(report.probes)} clips",
         ]
-    lines.append(
-        f"Prepared clips (16 frames) will take {_bytes(_disk(len(clipset), 64))} at 64 pixels, "
-        f"{_bytes(_disk(len(clipset), 112))} at 112"
-    )
-    expected = _expected(report)
-    if expected is not None and report.seconds_per_frame is not None:
+    small, large = (_bytes(_prepared_bytes(len(clipset), side)) for side in (64, 112))
+    lines.append(f"Prepared clips (16 frames) will take {small} at 64 pixels, {large} at 112")
+    if report.expected_seconds is not None and report.seconds_per_frame is not None:
         lines.append(
-            f"Preprocessing will take about {_duration(expected)} in one process "
+            f"Preprocessing will take about {_duration(report.expected_seconds)} in one process "
             f"({1000 * report.seconds_per_frame:.1f} ms a frame, measured here on a few clips)"
         )
-    for note in clipset.notes:
-        lines.append(f"Note: {note}")
+    lines += [f"Note: {note}" for note in clipset.notes]
     lines.append("")
-    if not report.findings:
+    if not inspection.findings:
         lines.append("Nothing is wrong.")
-    for finding in report.findings:
-        lines.append(f"[{finding.severity}] {finding.kind}: {finding.message}")
-    counted = Counter(f.severity for f in report.findings)
-    lines.append("")
-    lines.append(
-        f"{counted['error']} error(s), {counted['warning']} warning(s), {counted['info']} remark(s)"
-    )
+    lines += [f"[{f.severity}] {f.kind}: {f.message}" for f in inspection.findings]
+    n = Counter(f.severity for f in inspection.findings)
+    lines += ["", f"{n['error']} error(s), {n['warning']} warning(s), {n['info']} remark(s)"]
     return "\n".join(lines)
-
-
-def write_json(report: Report, path: Path) -> None:
-    """Write :func:`report_json` to a file, whole or not at all.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(report_json(report), indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as problem:
-        raise UserError(f"{path}: cannot be written ({problem.strerror})") from None
-
-
-# --- content ---------------------------------------------------------------------------------
-
-
-def _probe_video(clip: Clip) -> Probe:
-    size = clip.source.stat().st_size
-    digest = hashlib.sha256()
-    with clip.source.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    pictures = hashlib.sha256()
-    frames = width = height = claimed = 0
-    problem = ""
-    try:
-        with av.open(str(clip.source)) as container:
-            if not container.streams.video:
-                raise ValueError("no video in this file")
-            claimed = container.streams.video[0].frames
-            for frame in container.decode(video=0):
-                plane = frame.planes[0]  # luma: what a change of container leaves as it is
-                rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-                pictures.update(np.ascontiguousarray(rows[:, : plane.width]))
-                frames, width, height = frames + 1, frame.width, frame.height
-    except (av.error.FFmpegError, ValueError) as error:
-        # frames before the damage were decoded; the clip still counts as unreadable
-        problem = f"after {frames} frames: {' '.join(str(error).split())}"
-    if not problem and frames == 0:
-        problem = "no frame could be decoded"
-    if clip.sha256 is not None and clip.sha256 != digest.hexdigest():
-        problem = "the file differs from its published sha256"
-    return Probe(
-        clip.id,
-        frames,
-        width,
-        height,
-        size,
-        digest.hexdigest(),
-        "" if problem else pictures.hexdigest(),
-        problem,
-        claimed=claimed,
-    )
-
-
-def _probe_images(clip: Clip) -> Probe:
-    try:
-        files = frame_files(clip.source)
-    except UserError:
-        files = []
-    digest = hashlib.sha256()
-    size, problem = 0, ""
-    first = None
-    for path in files:
-        data = path.read_bytes()
-        size += len(data)
-        digest.update(data)
-        if not problem and not _whole_image(data):
-            problem = f"{path.name} is not a whole image"
-        if first is None:
-            first = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-            if first is None and not problem:
-                problem = f"{path.name} cannot be decoded"
-    if not files:
-        problem = "the folder holds no images"
-    height, width = first.shape[:2] if first is not None else (0, 0)
-    numbers = [int(n[-1]) for n in (re.findall(r"\d+", p.stem) for p in files) if n]
-    gaps = sorted(set(range(min(numbers), max(numbers) + 1)) - set(numbers)) if numbers else []
-    return Probe(
-        clip.id,
-        len(files),
-        width,
-        height,
-        size,
-        digest.hexdigest() if files else "",
-        "",
-        problem,
-        tuple(gaps),
-    )
-
-
-def _whole_image(data: bytes) -> bool:
-    """Check begin and end marks: cheap, and finds files that were cut off."""
-    if data[:2] == b"\xff\xd8":
-        return b"\xff\xd9" in data[-64:]
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return b"IEND" in data[-64:]
-    return (
-        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None if data else False
-    )
-
-
-def _content_findings(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding]:
-    findings = []
-    files = {clip.id: clip.source for clip in clipset}
-    broken = [p for p in probes if p.problem]
-    if broken:
-        findings.append(
-            Finding(
-                "unreadable",
-                "error",
-                f"{len(broken)} clip(s) cannot be read; first "
-                f"{files[broken[0].id]}: {broken[0].problem}",
-                tuple(p.id for p in broken),
-            )
-        )
-    cut = [p for p in probes if not p.problem and p.frames < p.claimed]
-    if cut:
-        findings.append(
-            Finding(
-                "cut-off",
-                "warning",
-                f"{len(cut)} clip(s) hold fewer frames than their header says; first "
-                f"{files[cut[0].id]}: {cut[0].frames} of {cut[0].claimed}",
-                tuple(p.id for p in cut),
-            )
-        )
-    short = [p for p in probes if not p.problem and p.frames < SHORT]
-    if short:
-        least = min(short, key=lambda p: p.frames)
-        findings.append(
-            Finding(
-                "short-clip",
-                "warning",
-                f"{len(short)} clip(s) have fewer than {SHORT} frames (shortest: "
-                f"{files[least.id]}, {least.frames}); they are stretched by interpolation",
-                tuple(p.id for p in short),
-            )
-        )
-    gaps = [p for p in probes if p.gaps]
-    if gaps:
-        findings.append(
-            Finding(
-                "frame-gap",
-                "warning",
-                f"{len(gaps)} clip(s) lack frames inside their numbering; first "
-                f"{files[gaps[0].id]}: "
-                f"{few(map(str, gaps[0].gaps))}",
-                tuple(p.id for p in gaps),
-            )
-        )
-    findings.extend(_duplicates(clipset, probes))
-    return findings
-
-
-def _duplicates(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding]:
-    """Group clips with equal bytes or equal decoded pictures."""
-    clips = {clip.id: clip for clip in clipset}
-    same: dict[str, list[str]] = defaultdict(list)
-    for p in probes:
-        # equal bytes decode to equal pictures, so the pictures decide where there are any
-        if content := p.picture_hash or p.file_hash:
-            same[content].append(p.id)
-    within, across, labels = [], [], []
-    for ids in same.values():
-        if len(ids) < 2:
-            continue
-        pair = " = ".join(ids)
-        folds = {clips[i].fold for i in ids}
-        (across if len(folds) > 1 else within).append(pair)
-        if len({clips[i].label for i in ids}) > 1:
-            labels.append(pair)
-    findings = []
-    for kind, severity, items, text in (
-        (
-            "duplicate-across-folds",
-            "error",
-            across,
-            "are the same pictures in different folds: training sees test clips (leakage)",
-        ),
-        ("duplicate", "warning", within, "are the same pictures in one fold"),
-        ("duplicate-label", "error", labels, "are the same pictures under different labels"),
-    ):
-        if items:
-            one = items[0].split(" = ")
-            places = f"{clips[one[0]].source} and {clips[one[1]].source}"
-            message = f"{len(items)} set(s) of clips {text}: {few(items, 3)} (first: {places})"
-            findings.append(Finding(kind, severity, message, tuple(items)))
-    return findings
-
-
-# --- numbers ---------------------------------------------------------------------------------
-
-
-def _per_class(clipset: ClipSet, fold: int | None) -> tuple[int, ...]:
-    counts = Counter(c.label for c in clipset if fold is None or c.fold == fold)
-    return tuple(counts[c] for c in range(N_CLASSES))
-
-
-def _typical(clipset: ClipSet, probes: Sequence[Probe], most: int = 3) -> list[Clip]:
-    """Choose readable clips of about median length."""
-    clips = {clip.id: clip for clip in clipset}
-    good = [p for p in probes if not p.problem]
-    if not good:
-        return []
-    middle = float(np.median([p.frames for p in good]))
-    return [clips[p.id] for p in sorted(good, key=lambda p: abs(p.frames - middle))[:most]]
-
-
-def _histogram(frames: Sequence[int]) -> tuple[tuple[str, int], ...]:
-    if not frames:
-        return ()
-    edges = np.array([*EDGES, np.iinfo(np.int64).max])
-    counts = np.histogram(np.asarray(frames), bins=edges)[0]
-    names = [f"{a}-{b - 1}" for a, b in itertools.pairwise(EDGES)] + [f"{EDGES[-1]}+"]
-    return tuple((name, int(n)) for name, n in zip(names, counts, strict=True))
 
 
 def _balance_table(report: Report) -> list[str]:
     """Class counts per fold, with the published ones where there are any."""
-    head = f"{'':>12}" + "".join(f"{name:>10}" for name in CLASSES) + f"{'all':>10}"
-    rows = [head]
 
     def row(title: str, counts: Sequence[int]) -> str:
-        cells = "".join(f"{n:>10,}" for n in counts)
-        return f"{title:>12}{cells}{sum(counts):>10,}"
+        return f"{title:>12}" + "".join(f"{n:>10,}" for n in [*counts, sum(counts)])
 
-    published = report.survey.published_folds
-    for fold, counts in report.folds.items():
-        line = row(f"fold {fold}", counts)
-        if published and fold <= len(published):
-            line += f"   (published {published[fold - 1]:,})"
-        rows.append(line)
-    rows.append(row("all", report.classes))
-    if report.survey.published_classes:
-        rows.append(row("published", report.survey.published_classes))
+    inspection = report.inspection
+    rows = [f"{'':>12}" + "".join(f"{name:>10}" for name in [*CLASSES, "all"])]
+    published = dict(enumerate(inspection.published_folds or (), start=1))
+    for fold in inspection.clipset.folds:
+        line = row(f"fold {fold}", report.count(fold))
+        rows.append(line + (f"   (published {published[fold]:,})" if fold in published else ""))
+    rows.append(row("all", report.count()))
+    if inspection.published_classes:
+        rows.append(row("published", inspection.published_classes))
     return rows
 
 
-def _bars(histogram: Sequence[tuple[str, int]], width: int = 40) -> list[str]:
-    most = max((n for _, n in histogram), default=0)
-    return [
-        f"{name:>12} {n:>7,} {'#' * -(-width * n // most)}" if most else name
-        for name, n in histogram
-    ]
+def _bars(histogram: dict[str, int], width: int = 40) -> list[str]:
+    most = max(histogram.values(), default=0)
+    return [f"{name:>12} {n:>7,} {'#' * -(-width * n // most)}" for name, n in histogram.items()]
 
 
-def _disk(clips: int, size: int) -> int:
+def _prepared_bytes(clips: int, size: int) -> int:
     return clips * 16 * size * size * 3
 
 
@@ -521,15 +372,7 @@ def _bytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
 
 
-def _expected(report: Report) -> float | None:
-    if report.seconds_per_frame is None:
-        return None
-    return report.seconds_per_frame * sum(p.frames for p in report.probes if not p.problem)
-
-
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

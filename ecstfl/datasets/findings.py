@@ -1,19 +1,19 @@
-"""What a reader saw in a folder: the usable clips, and everything that is not as it should be.
+"""What a reader found in a folder: the usable clips, and everything that is not as it should be.
 
-Every reader surveys first and opens second, so that ``open_...`` (one sentence, then stop) and
+Every reader inspects first and opens second, so that ``open_...`` (one sentence, then stop) and
 ``ecstfl data doctor`` (everything that is wrong, in one report) can never disagree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.errors import UserError
-from ecstfl.video.files import VIDEO_SUFFIXES
+from ecstfl.video.files import is_litter, is_video
 
 Severity = Literal["error", "warning", "info"]
 
@@ -35,9 +35,13 @@ class Finding:
     message: str
     items: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", plain(self.message))
+        object.__setattr__(self, "items", tuple(map(plain, self.items)))
+
 
 @dataclass(frozen=True)
-class Survey:
+class Inspection:
     """What a reader found under a root.
 
     Attributes:
@@ -64,27 +68,41 @@ class Survey:
         return tuple(f for f in self.findings if f.kind == kind)
 
 
-def opened(survey: Survey, allow: Iterable[str] = ()) -> ClipSet:
-    """Return the survey's clips, with its warnings as notes; refuse when something is wrong.
+def usable_clips(inspection: Inspection, allow: Iterable[str] = ()) -> ClipSet:
+    """Return the clips, with the warnings as notes; refuse when something is wrong.
 
     Args:
-        survey: what a reader found.
+        inspection: what a reader found.
         allow: kinds of errors to let through (they become notes).
 
     Raises:
         UserError: the first error found, and how many more there are.
     """
     allowed = frozenset(allow)
-    errors = [f for f in survey.findings if f.severity == "error" and f.kind not in allowed]
+    errors = [f for f in inspection.findings if f.severity == "error" and f.kind not in allowed]
     if errors:
         more = ""
         if len(errors) > 1:
             more = f" (and {len(errors) - 1} more: run `ecstfl data doctor`)"
         raise UserError(errors[0].message + more)
-    if not len(survey.clipset):
-        raise UserError(f"data set {survey.clipset.name}: no usable clips were found")
-    said = tuple(f.message for f in survey.findings if f.severity != "info")
-    return replace(survey.clipset, notes=survey.clipset.notes + said)
+    clipset = inspection.clipset
+    if not len(clipset):
+        raise UserError(f"data set {clipset.name}: no usable clips were found")
+    said = tuple(f.message for f in inspection.findings if f.severity != "info")
+    return replace(clipset, notes=clipset.notes + said)
+
+
+def listed(
+    kind: str, severity: Severity, where: Path | str, what: str, items: Sequence[str]
+) -> tuple[Finding, ...]:
+    """Return ``where: what: a, b, c and 7 more`` as a finding, or none when there are no items.
+
+    ``where`` is the folder in errors, the data set's name in warnings: they become notes beside
+    results, which name no place on this machine.
+    """
+    if not items:
+        return ()
+    return (Finding(kind, severity, f"{where}: {what}: {few(items)}", tuple(items)),)
 
 
 def existing_folder(root: Path | str, name: str) -> Path:
@@ -100,28 +118,9 @@ def existing_folder(root: Path | str, name: str) -> Path:
 
 
 def videos_below(top: Path) -> list[Path]:
-    """Return every video file below a folder, by path."""
-    return sorted(p for p in top.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-
-
-Noticed = tuple[tuple[str, Severity, Sequence[str], str], ...]
-"""What a reader noticed: (kind, severity, items, what the items are), also without items."""
-
-
-def findings_of(name: str, top: Path, noticed: Noticed) -> list[Finding]:
-    """Turn lists of things noticed into findings; an empty list is none.
-
-    Args:
-        name: of the data set, as in sentences.
-        top: its folder, named in errors; not in warnings, which become notes beside results.
-        noticed: see :data:`Noticed`.
-    """
-    found = []
-    for kind, severity, items, message in noticed:
-        if items:
-            where = str(top) if severity == "error" else name
-            found.append(Finding(kind, severity, f"{where}: {message}: {few(items)}", tuple(items)))
-    return found
+    """Return every video file below a folder, by path; litter is left out at any depth."""
+    videos = sorted(path for path in top.rglob("*") if is_video(path))
+    return [p for p in videos if not any(map(is_litter, p.relative_to(top).parts))]
 
 
 def unfinished(root: Path) -> tuple[Finding, ...]:
@@ -129,54 +128,11 @@ def unfinished(root: Path) -> tuple[Finding, ...]:
     parts = tuple(sorted(p.relative_to(root).as_posix() for p in root.rglob("*.part")))
     if not parts:
         return ()
-    return (
-        Finding(
-            "half-downloaded",
-            "error",
-            f"{root} holds {len(parts)} unfinished download(s), first {parts[0]}: run "
-            "`ecstfl data get` again to finish, or delete them",
-            parts,
-        ),
-    )
-
-
-def leaking_groups(
-    clipset: ClipSet, places: Mapping[str, str] | None = None
-) -> tuple[Finding, ...]:
-    """Report groups (people, films) whose clips are tested in more than one fold.
-
-    Args:
-        clipset: the clips.
-        places: clip id -> where it is listed (file and line), for the sentence.
-    """
-    folds: dict[str, dict[int, str]] = {}  # group -> fold -> its first clip
-    for clip in clipset:
-        if clip.group and clip.fold is not None:
-            folds.setdefault(clip.group, {}).setdefault(clip.fold, clip.id)
-    leaking = tuple(sorted(group for group, seen in folds.items() if len(seen) > 1))
-    if not leaking:
-        return ()
-    first = [
-        f"{clip} in fold {fold}" + (f" ({places[clip]})" if places and clip in places else "")
-        for fold, clip in list(folds[leaking[0]].items())[:2]
-    ]
     text = (
-        f"data set {clipset.name}: {len(leaking)} group(s) are in more than one fold: "
-        f"{few(leaking)} (first: {' and '.join(first)}); training and test would share them, "
-        "results would be inflated"
+        f"{root} holds {len(parts)} unfinished download(s), first {parts[0]}: run "
+        "`ecstfl data get` again to finish, or delete them"
     )
-    return (Finding("group-across-folds", "error", text, leaking),)
-
-
-def too_few_folds(clipset: ClipSet, cure: str) -> tuple[Finding, ...]:
-    """Report a set whose clips are all in one fold: nothing would be left to train on."""
-    if len(clipset.folds) != 1:
-        return ()
-    text = (
-        f"data set {clipset.name}: all {len(clipset)} clips are in fold {clipset.folds[0]}, which "
-        f"leaves none to train on; {cure}"
-    )
-    return (Finding("one-fold", "error", text, (str(clipset.folds[0]),)),)
+    return (Finding("half-downloaded", "error", text, parts),)
 
 
 def few(items: Iterable[str], most: int = 5) -> str:
@@ -184,3 +140,8 @@ def few(items: Iterable[str], most: int = 5) -> str:
     known = list(items)
     head = ", ".join(known[:most])
     return head if len(known) <= most else f"{head} and {len(known) - most} more"
+
+
+def plain(text: str) -> str:
+    """Spell out the bytes of file names that are not UTF-8, so that any file can hold the text."""
+    return text.encode(errors="backslashreplace").decode()

@@ -28,15 +28,14 @@ from typing import Final
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.datasets.findings import (
     Finding,
-    Noticed,
-    Survey,
+    Inspection,
     existing_folder,
-    findings_of,
-    opened,
-    too_few_folds,
+    listed,
     unfinished,
+    usable_clips,
     videos_below,
 )
+from ecstfl.datasets.folds import too_small
 from ecstfl.errors import UserError
 from ecstfl.labels import N_CLASSES, label_index
 
@@ -81,46 +80,42 @@ def open_ravdess(root: Path | str) -> ClipSet:
     Raises:
         UserError: no RAVDESS video below the root, or an unfinished download.
     """
-    return opened(survey_ravdess(root))
+    return usable_clips(inspect_ravdess(root))
 
 
-def survey_ravdess(root: Path | str) -> Survey:
+def inspect_ravdess(root: Path | str) -> Inspection:
     """Look through a copy of RAVDESS and list everything that is not as published.
 
     Raises:
         UserError: no file below ``root`` is named like a RAVDESS video.
     """
     top = existing_folder(root, "ravdess")
-    findings = list(unfinished(top))
-    takes: dict[str, Path] = {}
+    takes: dict[str, Path] = {}  # name without the modality -> file
     songs: set[str] = set()
     calm: set[str] = set()
     strange, misplaced, twice = [], [], []
     # video-only files first, so that their audio-video twins find the take already there
     for path in sorted(videos_below(top), key=lambda p: (p.name[:2] != "02", p.name, p)):
-        match = _NAME.fullmatch(path.stem)
-        if (
-            match is None
-            or not 1 <= int(match[7]) <= ACTORS
-            or (match[3], match[4]) == ("01", "02")
-        ):
-            strange.append(path.relative_to(top).as_posix())
-            continue
-        take = path.stem[3:]
-        if match[2] == "02":
+        match, shown, take = (
+            _NAME.fullmatch(path.stem),
+            path.relative_to(top).as_posix(),
+            path.stem[3:],
+        )
+        strong_neutral = match is not None and (match[3], match[4]) == ("01", "02")
+        if match is None or strong_neutral or not 1 <= int(match[7]) <= ACTORS:
+            strange.append(shown)
+        elif match[2] == "02":
             songs.add(take)
-            continue
-        if EMOTIONS[match[3]] is None:
+        elif EMOTIONS[match[3]] is None:
             calm.add(take)
-            continue
-        folder = re.fullmatch(r"Actor_(\d\d)", path.parent.name)
-        if folder and folder[1] != match[7]:
-            misplaced.append(path.relative_to(top).as_posix())
-        if take in takes:
+        elif take in takes:
             if takes[take].name == path.name:
-                twice.append(path.relative_to(top).as_posix())
-            continue
-        takes[take] = path
+                twice.append(shown)
+        else:
+            takes[take] = path
+            folder = re.fullmatch(r"Actor_(\d\d)", path.parent.name)
+            if folder and folder[1] != match[7]:
+                misplaced.append(shown)
     if not takes and not songs and not calm:
         raise UserError(
             f"data set ravdess: no file below {top} is named like 02-01-06-01-02-01-12.mp4; "
@@ -140,27 +135,6 @@ def survey_ravdess(root: Path | str) -> Survey:
     lost = [f"02-{take}" for actor in actors for take in _takes_of(actor) if take not in takes]
     gone = [f"{a:02d}" for a in range(1, ACTORS + 1) if f"{a:02d}" not in actors]
     packed = sorted(p.name for p in top.rglob("Video_Speech_Actor_*.zip") if p.stem[-2:] in gone)
-    noticed: Noticed = (
-        (
-            "missing-clip",
-            "warning",
-            lost,
-            f"{len(lost)} takes of the actors present are missing",
-        ),
-        ("missing-actor", "warning", gone, f"{len(gone)} of {ACTORS} actors are missing"),
-        ("not-unpacked", "error", packed, "archives were not unpacked"),
-        (
-            "unknown-name",
-            "warning",
-            strange,
-            "videos are not named like RAVDESS files, left out",
-        ),
-        ("wrong-folder", "warning", misplaced, "files lie in another actor's folder"),
-        ("name-twice", "warning", twice, "files occur twice, the first by path is read"),
-    )
-    findings += findings_of("RAVDESS", top, noticed)
-    counts = Counter(clip.label for clip in clips)
-    found = tuple(counts[c] for c in range(N_CLASSES))
     notes = [
         "RAVDESS: acted speech by North American actors, one take per clip; "
         f"folds are actor-disjoint ({len(actors)} of {ACTORS} actors)."
@@ -169,14 +143,29 @@ def survey_ravdess(root: Path | str) -> Survey:
         notes.append(f"RAVDESS: {len(calm)} calm takes left out, DFEW has no such class.")
     if songs:
         notes.append(f"RAVDESS: {len(songs)} song takes left out.")
+    clipset = ClipSet("ravdess", clips, notes=tuple(notes))
+    warn = ("warning", "RAVDESS")
+    missing = f"{len(lost)} takes of the actors present are missing"
+    findings = (
+        *unfinished(top),
+        *listed("missing-clip", *warn, missing, lost),
+        *listed("missing-actor", *warn, f"{len(gone)} of {ACTORS} actors are missing", gone),
+        *listed("not-unpacked", "error", top, "archives were not unpacked", packed),
+        *listed(
+            "unknown-name", *warn, "videos are not named like RAVDESS files, left out", strange
+        ),
+        *listed("wrong-folder", *warn, "files lie in another actor's folder", misplaced),
+        *listed("name-twice", *warn, "files occur twice, the first by path is read", twice),
+        *too_small(clipset, "get actors of several folds, for example --actors 1-4"),
+    )
+    counts = Counter(clip.label for clip in clips)
+    found = tuple(counts[c] for c in range(N_CLASSES))
     if not lost and not gone and found != CLASS_COUNTS:
         text = f"clips per class {found} differ from the published {CLASS_COUNTS}"
-        findings.append(Finding("class-counts", "warning", text))
-    clipset = ClipSet("ravdess", clips, notes=tuple(notes))
-    cure = "get actors of several folds, for example --actors 1-4"
-    return Survey(
+        findings += (Finding("class-counts", "warning", text),)
+    return Inspection(
         clipset,
-        (*findings, *too_few_folds(clipset, cure)),
+        findings,
         layout=f"{len(takes)} speech takes of {len(actors)} actors below {top}",
         published_classes=CLASS_COUNTS,
     )

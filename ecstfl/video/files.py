@@ -172,7 +172,7 @@ def find_sources(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
         entered.add((status.st_dev, status.st_ino))
         folders: list[Path] = []
         videos: list[Path] = []
-        images = 0
+        images: list[Path] = []
         for entry in entries:
             try:
                 mode = entry.stat().st_mode
@@ -184,17 +184,15 @@ def find_sources(root: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
             elif is_video(entry):
                 videos.append(entry)
             elif is_image(entry):
-                images += 1
+                images.append(entry)
             elif entry.suffix.lower() in (".heic", ".heif"):
                 skipped.append((entry, "a HEIC picture cannot be read: save it as .jpg or .png"))
             else:
                 skipped.append((entry, "neither a video nor an image by its name"))
         if images and not videos and not folders:
             sources.append(folder)
-        elif images:
-            skipped.append(
-                (folder, f"{images} images beside videos or folders: not a frame folder")
-            )
+        else:
+            skipped.extend((image, "a picture beside videos or folders") for image in images)
         sources.extend(videos)
         for sub in folders:
             visit(sub)

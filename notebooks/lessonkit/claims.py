@@ -143,7 +143,7 @@ LINKS: Final = (
     Link(
         "beyond the patent",
         "nobody is in two folds",
-        "ecstfl.datasets.folder.assign_folds",
+        "ecstfl.datasets.folds.assign_folds",
         "test_folder.py::test_folds_never_share_a_group",
         "01_data",
         "Exercise 1.4: Deal out people",

@@ -31,7 +31,7 @@ from lessonkit.stamp import run_id, stamp
 
 from ecstfl.clips.augment import AugmentConfig, center_view
 from ecstfl.datasets.embedded import load_truth, open_embedded, read_manifest
-from ecstfl.datasets.folder import assign_folds
+from ecstfl.datasets.folds import assign_folds
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, DFEW_COUNTS
 

@@ -1,7 +1,7 @@
 import pytest
 from miniatures import cremad_names, make_cremad
 
-from ecstfl.datasets.cremad import BROKEN, fold_of, open_cremad, survey_cremad
+from ecstfl.datasets.cremad import BROKEN, fold_of, inspect_cremad, open_cremad
 from ecstfl.errors import UserError
 
 POINTER = (
@@ -53,7 +53,7 @@ def test_every_actor_has_one_fold_of_five():
 
 def test_known_broken_takes_are_left_out(tmp_path):
     touch(tmp_path, (1064, 1076, 1077))
-    survey = survey_cremad(tmp_path)
+    survey = inspect_cremad(tmp_path)
     (finding,) = survey.of("known-broken")
     assert set(finding.items) == set(BROKEN)
     assert not set(BROKEN) & set(open_cremad(tmp_path).ids)
@@ -62,21 +62,21 @@ def test_known_broken_takes_are_left_out(tmp_path):
 
 def test_missing_take(touched):
     (touched / "VideoFlash" / "1002_TIE_FEA_XX.flv").unlink()
-    (finding,) = survey_cremad(touched).of("missing-clip")
+    (finding,) = inspect_cremad(touched).of("missing-clip")
     assert finding.items == ("1002_TIE_FEA_XX",)
 
 
 def test_a_name_that_ends_in_one_x_is_the_same_take(touched):
     folder = touched / "VideoFlash"
     (folder / "1002_ITH_SAD_XX.flv").rename(folder / "1002_ITH_SAD_X.flv")
-    survey = survey_cremad(touched)
+    survey = inspect_cremad(touched)
     assert not survey.of("missing-clip")
     assert "1002_ITH_SAD_X" in survey.clipset.ids
 
 
 def test_placeholders_of_git_lfs(touched):
     (touched / "VideoFlash" / "1001_DFA_ANG_XX.flv").write_bytes(POINTER)
-    (finding,) = survey_cremad(touched).of("lfs-pointer")
+    (finding,) = inspect_cremad(touched).of("lfs-pointer")
     assert finding.items == ("VideoFlash/1001_DFA_ANG_XX.flv",)
     with pytest.raises(UserError, match="git-lfs placeholders"):
         open_cremad(touched)
@@ -95,7 +95,7 @@ def test_planted_defects(touched, kind, name):
     path = touched / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"planted")
-    (finding,) = survey_cremad(touched).of(kind)
+    (finding,) = inspect_cremad(touched).of(kind)
     assert finding.items == (name,)
     assert name in finding.message
 

@@ -3,6 +3,7 @@ import itertools
 import json
 import shutil
 import time
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -11,10 +12,11 @@ from miniatures import make_cremad, make_dfew, make_folder, make_ravdess, patter
 
 from ecstfl.cli.data import add_data_parser
 from ecstfl.datasets import doctor as datadoctor
-from ecstfl.datasets.dfew import survey_dfew
+from ecstfl.datasets.csv_list import inspect_csv
+from ecstfl.datasets.dfew import inspect_dfew
 from ecstfl.datasets.doctor import examine, report_json, report_text
-from ecstfl.datasets.folder import survey_csv, survey_folder
-from ecstfl.datasets.opening import survey_data
+from ecstfl.datasets.folder import inspect_folder
+from ecstfl.datasets.opening import inspect_data
 
 
 def run(*words):
@@ -25,7 +27,7 @@ def run(*words):
 
 
 def found(survey, **options):
-    return {f.kind: f for f in examine(survey, **options).findings}
+    return {f.kind: f for f in examine(survey, **options).inspection.findings}
 
 
 @pytest.fixture
@@ -34,12 +36,12 @@ def dfew(tmp_path):
 
 
 def test_a_sound_folder_has_no_findings(tmp_path):
-    report = examine(survey_folder(make_folder(tmp_path)))
-    assert report.findings == ()
+    report = examine(inspect_folder(make_folder(tmp_path)))
+    assert report.inspection.findings == ()
     assert report.errors == 0
-    assert report.classes == (5,) * 7
-    assert report.folds == dict.fromkeys(range(1, 6), (1,) * 7)
-    assert dict(report.histogram)["16-31"] == 35
+    assert report.count() == (5,) * 7
+    assert [report.count(fold) for fold in report.inspection.clipset.folds] == [(1,) * 7] * 5
+    assert report.histogram()["16-31"] == 35
     assert "Nothing is wrong." in report_text(report)
 
 
@@ -52,20 +54,20 @@ def test_a_sound_folder_has_no_findings(tmp_path):
     ],
 )
 def test_miniatures_hold_no_planted_defect(tmp_path, name, make):
-    report = examine(survey_data(name, make(tmp_path)))
+    report = examine(inspect_data(name, make(tmp_path)))
     # they are smaller than the published sets, and that is all
     allowed = {"class-counts", "fold-counts", "missing-actor", "missing-clip"}
-    assert {f.kind for f in report.findings} <= allowed
+    assert {f.kind for f in report.inspection.findings} <= allowed
     assert report.errors == 0
 
 
 def test_frames_are_counted_as_decoded(tmp_path):
     for n, frames in enumerate((3, 15, 16, 31, 32)):
         write_video(tmp_path / "sad" / f"{n}.mp4", pattern(1, n, frames=frames))
-    report = examine(survey_folder(tmp_path))
+    report = examine(inspect_folder(tmp_path))
     assert [p.frames for p in report.probes] == [3, 15, 16, 31, 32]
     assert (report.probes[0].width, report.probes[0].height) == (32, 32)
-    assert dict(report.histogram) == {
+    assert report.histogram() == {
         "1-7": 1,
         "8-15": 1,
         "16-31": 2,
@@ -75,7 +77,7 @@ def test_frames_are_counted_as_decoded(tmp_path):
         "256-511": 0,
         "512+": 0,
     }
-    short = next(f for f in report.findings if f.kind == "short-clip")
+    short = next(f for f in report.inspection.findings if f.kind == "short-clip")
     assert short.items == ("sad__0", "sad__1")
     assert f"{tmp_path}/sad/0.mp4, 3" in short.message
 
@@ -83,14 +85,14 @@ def test_frames_are_counted_as_decoded(tmp_path):
 def test_short_clip_of_images(dfew):
     for n in (15, 16):
         (dfew / "Clip/clip_224x224_16f/00007" / f"{n}.jpg").unlink()
-    kinds = found(survey_dfew(dfew))
+    kinds = found(inspect_dfew(dfew))
     assert kinds["short-clip"].items == ("00007",)
     assert "frame-gap" not in kinds
 
 
 def test_gap_in_numbered_frames(dfew):
     (dfew / "Clip/clip_224x224_16f/00007/9.jpg").unlink()
-    finding = found(survey_dfew(dfew))["frame-gap"]
+    finding = found(inspect_dfew(dfew))["frame-gap"]
     assert finding.items == ("00007",)
     assert finding.message.endswith("00007: 9")
 
@@ -100,7 +102,7 @@ def test_unreadable_images(dfew, how):
     image = dfew / "Clip/clip_224x224_16f/00010/5.jpg"
     data = image.read_bytes()
     image.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "text": b"<html>"}[how])
-    finding = found(survey_dfew(dfew))["unreadable"]
+    finding = found(inspect_dfew(dfew))["unreadable"]
     assert finding.items == ("00010",)
     assert "5.jpg" in finding.message
 
@@ -119,13 +121,13 @@ def test_unreadable_videos(tmp_path, how):
             container.mux(stream.encode(None))
     else:
         video.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "text": b"<html>"}[how])
-    report = examine(survey_folder(tmp_path))
-    finding = next(f for f in report.findings if f.kind == "unreadable")
+    report = examine(inspect_folder(tmp_path))
+    finding = next(f for f in report.inspection.findings if f.kind == "unreadable")
     assert finding.items == ("fear__bob__a",)
     assert report.errors == 1
 
 
-def test_fewer_frames_than_the_header_says(tmp_path):
+def test_damaged_in_the_middle(tmp_path):
     make_folder(tmp_path)
     video = tmp_path / "fear" / "bob" / "a.mp4"
     write_video(video, pattern(6, 1, frames=60, size=64))
@@ -135,15 +137,13 @@ def test_fewer_frames_than_the_header_says(tmp_path):
     for start, stop in itertools.pairwise(positions[30:]):
         data[start:stop] = b"\0" * (stop - start)
     video.write_bytes(data)
-    kinds = found(survey_folder(tmp_path))
-    assert kinds.keys() & {"cut-off", "unreadable"}
-    assert "fear__bob__a" in (kinds.get("cut-off") or kinds["unreadable"]).items
+    kinds = found(inspect_folder(tmp_path))
+    assert kinds.keys() & {"damaged", "unreadable"}
+    assert "fear__bob__a" in (kinds.get("damaged") or kinds["unreadable"]).items
 
 
 def test_wrong_sha256(tmp_path):
-    from dataclasses import replace
-
-    survey = survey_folder(make_folder(tmp_path))
+    survey = inspect_folder(make_folder(tmp_path))
     clips = list(survey.clipset.clips)
     clips[3] = replace(clips[3], sha256="0" * 64)
     survey = replace(survey, clipset=replace(survey.clipset, clips=tuple(clips)))
@@ -164,7 +164,7 @@ def test_duplicates_within_and_across_folds(dfew):
 
     copy("00001", "00022")  # Happy of fold 1 -> Happy of fold 2
     copy("00004", "00007")  # Sad of fold 1 -> Neutral of fold 1
-    kinds = found(survey_dfew(dfew))
+    kinds = found(inspect_dfew(dfew))
     assert kinds["duplicate-across-folds"].items == ("00001 = 00022",)
     assert kinds["duplicate-across-folds"].severity == "error"
     assert "leakage" in kinds["duplicate-across-folds"].message
@@ -183,7 +183,7 @@ def test_a_clip_in_another_container_is_a_duplicate(tmp_path):
                 packet.stream = stream
                 new.mux(packet)
     assert source.read_bytes() != target.read_bytes()
-    (finding,) = (f for k, f in found(survey_folder(tmp_path)).items() if k.startswith("dup"))
+    (finding,) = (f for k, f in found(inspect_folder(tmp_path)).items() if k.startswith("dup"))
     assert finding.items == ("sad__ann__a = sad__bob__a",)
     assert finding.kind == "duplicate-across-folds"
 
@@ -194,7 +194,7 @@ def test_groups_across_folds(tmp_path):
             for f, p in enumerate(("ann", "bob"), 1)]  # fmt: skip
     path = tmp_path / "c.csv"
     path.write_text("\n".join(["path,label,group,fold", *rows]))
-    assert found(survey_csv(path))["group-across-folds"].items == ("ann",)
+    assert found(inspect_csv(path))["group-across-folds"].items == ("ann",)
 
 
 # --- the command -----------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_quick_opens_nothing(dfew, capsys):
 
 
 def test_ctrl_c_does_not_wait_for_all_clips(tmp_path, monkeypatch):
-    survey = survey_folder(make_folder(tmp_path))
+    survey = inspect_folder(make_folder(tmp_path))
     begun = []
 
     def stops(clip):
@@ -249,14 +249,8 @@ def test_ctrl_c_does_not_wait_for_all_clips(tmp_path, monkeypatch):
 
 
 def test_expected_time_scales_with_all_frames(tmp_path):
-    survey = survey_folder(make_folder(tmp_path))
-    asked = []
-
-    def time_frames(clips):
-        asked.extend(clips)
-        return 0.25
-
-    report = examine(survey, time_frames=time_frames)
-    assert len(asked) == 3
+    report = examine(inspect_folder(make_folder(tmp_path)))
+    assert len(report.typical()) == 3
+    report = replace(report, seconds_per_frame=0.25)
     assert report_json(report)["expected_seconds"] == 0.25 * 35 * 16
     assert "2 min" in report_text(report)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from miniatures import make_dfew, pattern, write_images, write_split
 
-from ecstfl.datasets.dfew import FOLD_COUNTS, open_dfew, read_votes, survey_dfew
+from ecstfl.datasets.dfew import FOLD_COUNTS, inspect_dfew, open_dfew, read_votes
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, DFEW_COUNTS
 from ecstfl.video.reading import read_frames
@@ -37,7 +37,7 @@ def edit(path, old, new):
 
 
 def kinds(root, severity=None):
-    return {f.kind for f in survey_dfew(root).findings if severity in (None, f.severity)}
+    return {f.kind for f in inspect_dfew(root).findings if severity in (None, f.severity)}
 
 
 def test_published_protocol_adds_up():
@@ -118,7 +118,7 @@ def test_the_version_read_is_the_one_asked_for(tmp_path):
 
 
 def test_miniature_differs_from_the_published_counts_and_says_so(mini):
-    survey = survey_dfew(mini)
+    survey = inspect_dfew(mini)
     assert {f.kind for f in survey.findings} == {"class-counts", "fold-counts"}
     (finding,) = survey.of("class-counts")
     assert "Disgust 5 (published 145)" in finding.message
@@ -143,7 +143,7 @@ def test_the_published_protocol_has_no_findings(tmp_path):
     folder.mkdir(parents=True)
     for name in range(1, number + 1):
         (folder / f"{name}.mp4").touch()
-    survey = survey_dfew(tmp_path)
+    survey = inspect_dfew(tmp_path)
     assert survey.findings == ()
     assert len(survey.clipset) == 11697
     assert np.bincount(survey.clipset.split(5)[1].labels)[5] == 29
@@ -156,10 +156,10 @@ def test_missing_clip(own):
     gone = own / "Clip" / "clip_224x224_16f" / "00004"
     for file in gone.iterdir():
         file.unlink()
-    (finding,) = survey_dfew(own).of("missing-clip")
+    (finding,) = inspect_dfew(own).of("missing-clip")
     assert finding.items == ("00004",)  # the folder is there but empty
     gone.rmdir()
-    (finding,) = survey_dfew(own).of("missing-clip")
+    (finding,) = inspect_dfew(own).of("missing-clip")
     assert finding.items == ("00004",)
     with pytest.raises(UserError, match=r"1 of 35 listed clips have no media.*00004"):
         open_dfew(own)
@@ -170,7 +170,7 @@ def test_missing_clip(own):
 
 def test_missing_csv(own):
     set_csv(own, "test", 3).unlink()
-    (finding,) = survey_dfew(own).of("missing-csv")
+    (finding,) = inspect_dfew(own).of("missing-csv")
     assert finding.items == ("test set 3",)
     with pytest.raises(UserError, match="test set 3"):
         open_dfew(own)
@@ -185,7 +185,7 @@ def test_missing_train_csv_is_not_needed(own):
 def test_labels_from_zero_are_told_apart_file_by_file(own):
     rows = [(int(i), label) for i, label, f in zip(IDS, LABELS, FOLDS, strict=True) if f == 2]
     write_split(set_csv(own, "test", 2), rows, first_label=0)
-    (finding,) = survey_dfew(own).of("label-offset")
+    (finding,) = inspect_dfew(own).of("label-offset")
     assert finding.items == ("test set 2",)
     assert open_dfew(own).labels.tolist() == LABELS
 
@@ -204,7 +204,7 @@ def test_labels_that_cannot_be_told_apart(tmp_path):
 
 def test_label_outside_the_range(own):
     edit(set_csv(own, "test", 1), "4,2", "4,9")
-    survey = survey_dfew(own)
+    survey = inspect_dfew(own)
     (finding,) = survey.of("label-range")
     assert finding.items == ("00004",)
     assert re.search(r"test\(single-labeled\)/set_1\.csv, line 3: label 9", finding.message)
@@ -221,7 +221,7 @@ def test_labels_zero_and_seven_in_one_file(own):
 
 def test_label_conflict(own):
     edit(set_csv(own, "train", 1), "\n25,2\n", "\n25,5\n")
-    (finding,) = survey_dfew(own).of("label-conflict")
+    (finding,) = inspect_dfew(own).of("label-conflict")
     assert finding.items == ("00025",)
     assert "Sad" in finding.message
     assert "Surprise" in finding.message
@@ -232,7 +232,7 @@ def test_label_conflict(own):
 def test_overlapping_test_folds(own):
     path = set_csv(own, "test", 2)
     path.write_text(path.read_text() + "1,1\n")
-    (finding,) = survey_dfew(own).of("fold-overlap")
+    (finding,) = inspect_dfew(own).of("fold-overlap")
     assert finding.items == ("00001",)
     assert "test sets 1 and 2" in finding.message
     with pytest.raises(UserError, match="disjoint"):
@@ -242,7 +242,7 @@ def test_overlapping_test_folds(own):
 def test_train_and_test_overlap(own):
     path = set_csv(own, "train", 1)
     path.write_text(path.read_text() + "1,1\n")
-    (finding,) = survey_dfew(own).of("train-test-overlap")
+    (finding,) = inspect_dfew(own).of("train-test-overlap")
     assert finding.items == ("00001",)
     with pytest.raises(UserError, match="inflated"):
         open_dfew(own)
@@ -250,7 +250,7 @@ def test_train_and_test_overlap(own):
 
 def test_training_set_that_lacks_a_clip(own):
     edit(set_csv(own, "train", 1), "\n25,2\n", "\n")
-    (finding,) = survey_dfew(own).of("train-incomplete")
+    (finding,) = inspect_dfew(own).of("train-incomplete")
     assert finding.items == ("00025",)
     assert finding.severity == "warning"
 
@@ -259,7 +259,7 @@ def test_training_set_that_lacks_a_clip(own):
 def test_unknown_id(own, number):
     path = set_csv(own, "test", 1)
     path.write_text(path.read_text() + f"{number},1\n")
-    (finding,) = survey_dfew(own).of("unknown-id")
+    (finding,) = inspect_dfew(own).of("unknown-id")
     assert finding.items == (number,)
     assert "set_1.csv, line 9" in finding.message
 
@@ -267,13 +267,13 @@ def test_unknown_id(own, number):
 def test_line_that_is_not_a_row(own):
     path = set_csv(own, "test", 1)
     path.write_text(path.read_text() + "abc,1\n5\n")
-    lines = [re.search(r"line (\d+)", f.message)[1] for f in survey_dfew(own).of("bad-row")]
+    lines = [re.search(r"line (\d+)", f.message)[1] for f in inspect_dfew(own).of("bad-row")]
     assert lines == ["9", "10"]
 
 
 def test_clips_without_a_label_are_only_remarked(own):
     write_images(own / "Clip" / "clip_224x224_16f" / "16000", np.zeros((16, 8, 8, 3), np.uint8))
-    (finding,) = survey_dfew(own).of("unlisted-clip")
+    (finding,) = inspect_dfew(own).of("unlisted-clip")
     assert (finding.severity, finding.items) == ("info", ("16000",))
     assert "16000" not in open_dfew(own).ids
 
@@ -329,18 +329,18 @@ def test_votes(own):
     assert list(votes) == IDS
     assert votes["00001"] == (7, 3, 0, 0, 0, 0, 0)
     assert votes["00019"] == (3, 0, 0, 0, 0, 0, 7)
-    assert not survey_dfew(own).of("votes-disagree")
+    assert not inspect_dfew(own).of("votes-disagree")
 
 
 def test_votes_against_the_label(own):
     write_votes(own, change="00004")
-    (finding,) = survey_dfew(own).of("votes-disagree")
+    (finding,) = inspect_dfew(own).of("votes-disagree")
     assert finding.items == ("00004",)
 
 
 def test_votes_that_are_no_spreadsheet(own):
     write_votes(own).write_bytes(b"not a zip")
-    (finding,) = survey_dfew(own).of("votes-unread")
+    (finding,) = inspect_dfew(own).of("votes-unread")
     assert "annotation.xlsx" in finding.message
     assert len(open_dfew(own)) == 35
 

@@ -1,4 +1,7 @@
+import os
 import random
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -7,9 +10,14 @@ from hypothesis import strategies as st
 from miniatures import make_folder, pattern, write_images, write_video
 
 from ecstfl.datasets.clipset import Clip, ClipSet
-from ecstfl.datasets.folder import assign_folds, open_csv, open_folder, survey_csv, survey_folder
+from ecstfl.datasets.csv_list import inspect_csv, open_csv
+from ecstfl.datasets.folder import inspect_folder, open_folder
+from ecstfl.datasets.folds import assign_folds
+from ecstfl.datasets.opening import clips_from_inputs
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
+from ecstfl.video.files import frame_files
+from ecstfl.video.reading import read_frames
 
 
 def touch(root, *names):
@@ -76,27 +84,141 @@ def test_folders_of_images_are_clips(tmp_path):
 )
 def test_names_of_expressions(tmp_path, folder, label):
     touch(tmp_path, f"{folder}/a.mp4", f"{folder}/b.mp4")
-    assert set(open_folder(tmp_path).labels) == {label}
+    assert set(inspect_folder(tmp_path).clipset.labels) == {label}
+    clips, passed = clips_from_inputs([tmp_path])  # preprocess says the same
+    assert (set(clips.labels), passed) == ({label}, [])
 
 
 def test_folder_that_is_no_expression(tmp_path):
     touch(tmp_path, "happy/a.mp4", "bored/b.mp4")
-    assert survey_folder(tmp_path).of("unknown-label")[0].items == ("bored",)
+    assert inspect_folder(tmp_path).of("unknown-label")[0].items == ("bored",)
     with pytest.raises(UserError, match="bored are not expressions; name them Happy, Sad"):
         open_folder(tmp_path)
 
 
 def test_ids_are_safe_and_unique(tmp_path):
-    touch(tmp_path, "happy/a b.mp4", "happy/a-b.mp4", "happy/a_b.mp4", "happy/é/../x.mp4")
-    clips = open_folder(tmp_path)
-    assert len(set(clips.ids)) == len(clips) == 4
-    assert all(i.isascii() and i.replace("_", "").replace("-", "").isalnum() for i in clips.ids)
+    touch(tmp_path, "happy/a b.mp4", "happy/a:b.mp4", "happy/a_b.mp4", "happy/é.mp4", "sad/x.mp4")
+    touch(tmp_path, "happy/лицо.mp4", "happy/x.avi", "happy/x.mp4", "sad/..y.mp4")
+    clips = inspect_folder(tmp_path).clipset
+    assert len(set(clips.ids)) == len(clips) == 8
+    assert {"happy__лицо", "happy__x.avi", "happy__x.mp4", "sad__x"} <= set(clips.ids)
+    assert not re.search(r"[^\w.+-]", "".join(clips.ids))
 
 
-def test_other_files_are_remarked(tmp_path):
-    touch(tmp_path, "happy/a.mp4", "happy/b.mp4", "happy/readme.txt", "happy/.hidden")
-    (finding,) = survey_folder(tmp_path).of("not-a-video")
-    assert finding.items == ("happy/readme.txt",)
+def test_other_files_are_named(tmp_path):
+    touch(tmp_path, "happy/a.mp4", "sad/b.mp4", "happy/readme.txt", "happy/.hidden", "intro.mp4")
+    (finding,) = inspect_folder(tmp_path).of("not-a-video")
+    assert finding.items == ("happy/readme.txt", "intro.mp4")
+    assert "2 other files" in finding.message
+    assert str(tmp_path) not in finding.message  # it stands beside results, as a note
+
+
+LITTER = (
+    "happy/._a.mp4", "happy/ann/._a.mp4", "happy/ann/.ipynb_checkpoints/a-checkpoint.mp4",
+    "happy/@eaDir/a.mp4/SYNOVIDEO_VIDEO_SCREENSHOT.jpg", "happy/ann/Thumbs.db", "._happy",
+    "__MACOSX/happy/ann/._a.mp4", "#recycle/b.mp4", "sad/bob/frames/._1.jpg", ".DS_Store",
+    "$RECYCLE.BIN/S-1/$R0.mp4", "sad/.@__thumb/b.mp4", "sad/bob/.Trash-1000/files/b.mp4",
+)  # fmt: skip
+
+
+def test_litter_is_never_data(tmp_path):
+    touch(tmp_path, "happy/ann/a.mp4", "happy/bob/b.mp4", "sad/ann/c.mp4", "sad/bob/frames/1.jpg")
+    clean = inspect_folder(tmp_path)
+    touch(tmp_path, *LITTER)
+    assert inspect_folder(tmp_path) == clean
+    assert len(clean.clipset) == 4
+    clips, passed = clips_from_inputs([tmp_path])
+    assert passed == []
+    assert [(c.id, c.label, c.group) for c in clips] == [
+        (c.id, c.label, c.group) for c in clean.clipset
+    ]
+    assert [p.name for p in frame_files(tmp_path / "sad/bob/frames")] == ["1.jpg"]
+
+
+def test_a_picture_beside_videos_does_not_swallow_them(tmp_path):
+    names = "happy/ann/a.mp4", "happy/ann/b.mp4", "happy/ann/thumbnail.jpg"
+    touch(tmp_path, *names, "sad/ann/x.mp4", "sad/bob/y.mp4", "sad/bob/y/poster.png", "sad/z.JPG")
+    inspection = inspect_folder(tmp_path)
+    assert [(c.id, c.group) for c in inspection.clipset if c.label == 0] == [
+        ("happy__ann__a", "ann"),
+        ("happy__ann__b", "ann"),
+    ]
+    assert "sad__bob__y" in inspection.clipset.ids
+    (finding,) = inspection.of("not-a-video")
+    assert set(finding.items) == {"happy/ann/thumbnail.jpg", "sad/z.JPG"}
+    _, passed = clips_from_inputs([tmp_path])
+    assert {p.name for p, _ in passed} == {"thumbnail.jpg", "z.JPG"}
+
+
+def test_every_ending_that_is_decoded_is_taken(tmp_path):
+    endings = ("mp4", "MTS", "m2ts", "VOB", "asf", "mxf", "3g2", "f4v", "dv", "rm", "divx", "qt")
+    touch(tmp_path, *(f"{label}/{e}.{e}" for e in endings for label in ("happy", "sad")))
+    assert len(inspect_folder(tmp_path).clipset) == 2 * len(endings)
+
+
+def test_deeper_folders_and_people_outside(tmp_path):
+    """A folder below a person is the person's; the label may stand below the person."""
+    touch(tmp_path, "happy/ann/session 1/a.mp4", "happy/ann/session 2/deep/b.mp4")
+    touch(tmp_path, "bob/sad/c.mp4", "bob/HAPPY/d.mp4", "cy/x/sad/e.mp4", "sad/dee/f.mp4")
+    said = {c.source.name[0]: (c.label, c.group) for c in inspect_folder(tmp_path).clipset}
+    assert said == {
+        "a": (0, "ann"), "b": (0, "ann"), "c": (1, "bob"),
+        "d": (0, "bob"), "e": (1, "cy/x"), "f": (1, "dee"),
+    }  # fmt: skip
+
+
+def test_numbers_are_labels_only_where_all_folders_are(tmp_path):
+    touch(tmp_path / "a", "1/x.mp4", "7/y.mp4", "sad/z.mp4")
+    assert inspect_folder(tmp_path / "a").clipset.labels.tolist() == [0, 6, 1]
+    touch(tmp_path / "b", *(f"{n}/x.mp4" for n in range(1, 10)))  # people, perhaps
+    assert len(inspect_folder(tmp_path / "b").of("unknown-label")[0].items) == 9
+    assert {c.label for c in clips_from_inputs([tmp_path / "b"])[0]} == {None}
+    touch(tmp_path / "c", "happy/1/x.mp4", "sad/1/y.mp4")  # persons 1 inside expressions
+    assert [(c.label, c.group) for c in inspect_folder(tmp_path / "c").clipset] == [
+        (0, "1"),
+        (1, "1"),
+    ]
+
+
+def test_stills_of_many_people_are_not_one_clip(tmp_path):
+    """One folder of pictures per expression is a set of stills, not of films."""
+    touch(tmp_path, *(f"{label}/{n}.jpg" for label in ("happy", "sad") for n in range(9)))
+    with pytest.raises(UserError, match=r"holds no clips.*give each clip its folder"):
+        inspect_folder(tmp_path)
+    with pytest.raises(UserError, match="give each clip its folder"):
+        clips_from_inputs([tmp_path])
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8 there")
+def test_names_that_are_not_utf_8(tmp_path):
+    for n, label in enumerate((b"happy", b"sad") * 2):
+        folder = os.fsencode(tmp_path) + b"/" + label + b"/caf\xe9"
+        os.makedirs(folder, exist_ok=True)
+        with open(folder + b"/f\xfc%d.mp4" % n, "wb") as file:
+            file.write(b"%d" % n)
+    inspection = inspect_folder(tmp_path)
+    assert inspection.of("one-group")
+    assert len(inspection.clipset) == 4
+    "".join(
+        [*inspection.clipset.ids, *inspection.clipset.groups]
+    ).encode()  # ids are plain text, whatever the name
+    (tmp_path / "list.csv").write_bytes(b"path,label\nhappy/caf\xe9/f\xfc0.mp4,Happy\n")
+    (clip,) = inspect_csv(tmp_path / "list.csv").clipset
+    assert clip.source.read_bytes() == b"0"
+
+
+def test_too_little_to_learn_from(tmp_path):
+    """A happy and a sad clip: each fold leaves one expression to train on."""
+    touch(tmp_path, "happy/a.mp4", "sad/b.mp4")
+    (finding,) = inspect_folder(tmp_path).of("too-small-to-train")
+    assert "without fold 1 there are only 1 of" in finding.message
+    with pytest.raises(UserError, match="two expressions at least are needed"):
+        open_folder(tmp_path)
+    touch(tmp_path, "happy/c.mp4", "sad/d.mp4", "happy/e.mp4", "sad/f.mp4")
+    assert len(open_folder(tmp_path)) == 6
+    assert inspect_folder(tmp_path).of("too-small-to-map")
+    touch(tmp_path, *(f"{label}/{n}.mp4" for label in ("happy", "sad") for n in range(20)))
+    assert not inspect_folder(tmp_path).of("too-small-to-map")
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -120,10 +242,11 @@ def test_csv(table):
 
 
 def test_csv_with_numbers_as_labels(table, tmp_path):
-    touch(tmp_path, "x.mp4", "y.mp4")
-    clips = open_csv(table(header="label,path", lines=["1,x.mp4", "7,y.mp4"]))
-    assert clips.labels.tolist() == [0, 6]
-    assert clips.folds == (1, 2)
+    touch(tmp_path, "x.mp4", "y.mp4", "z.mp4", "w.mp4", "v.mp4")
+    lines = ["1,x.mp4", "7,y.mp4", "joy,z.mp4", " fearful ,w.mp4", "7,v.mp4"]
+    clips = open_csv(table(header="label,path", lines=lines))
+    assert clips.labels.tolist() == [0, 6, 0, 6, 6]
+    assert clips.folds == (1, 2, 3, 4, 5)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +268,7 @@ def test_csv_with_numbers_as_labels(table, tmp_path):
 def test_planted_defects(table, tmp_path, line, kind, words):
     touch(tmp_path, "v/extra.mp4")
     path = table(line)
-    (finding,) = survey_csv(path).of(kind)
+    (finding,) = inspect_csv(path).of(kind)
     assert words in finding.message
     if kind not in ("fold-missing", "group-across-folds"):
         assert f"{path}, line 37" in finding.message
@@ -155,7 +278,7 @@ def test_planted_defects(table, tmp_path, line, kind, words):
 
 def test_a_clip_listed_twice_the_same_way(table):
     path = table("v/Sad_a.mp4,Sad,a,1")
-    assert survey_csv(path).of("name-twice")
+    assert inspect_csv(path).of("name-twice")
     assert len(open_csv(path)) == 35
 
 
@@ -169,9 +292,36 @@ def test_csv_without_sense(tmp_path, text):
 
 def test_csv_that_is_not_text(tmp_path):
     path = tmp_path / "x.csv"
-    path.write_bytes(b"\xff\xfe\x00\x01")
+    path.write_bytes(b"\xff\xfe\x00\xd8p")  # half a letter of UTF-16
     with pytest.raises(UserError, match="cannot be read"):
         open_csv(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize("comma", [",", ";", "\t"])
+def test_what_spreadsheets_write(tmp_path, encoding, comma):
+    lines = ["path,label,group", "Glück/é 1.mp4,Happy,Jörg", "Glück/2.mp4,Sadness,Zoë"]
+    touch(tmp_path, "Glück/é 1.mp4", "Glück/2.mp4")
+    path = tmp_path / "x.csv"
+    path.write_bytes("\r\n".join(lines).replace(",", comma).encode(encoding))
+    assert [(c.label, c.group) for c in inspect_csv(path).clipset] == [(0, "Jörg"), (1, "Zoë")]
+    assert len(clips_from_inputs([path])[0]) == 2
+
+
+def test_paths_written_elsewhere(tmp_path):
+    """Backslashes of Windows, letters composed otherwise (macOS), and what stays missing."""
+    touch(tmp_path, "v/happy/a.mp4", "v/é.mp4")
+    path = tmp_path / "x.csv"
+    rows = ["path,label", "v\\happy\\a.mp4,Happy", "v\\e\u0301.mp4,Sad", "C:\\v\\b.mp4,Sad"]
+    path.write_text("\n".join(rows), encoding="utf-8")
+    inspection = inspect_csv(path)
+    assert [c.source.name for c in inspection.clipset] == ["a.mp4", "é.mp4"]
+    (finding,) = inspection.of("missing-clip")
+    assert "line 4" in finding.message
+    assert "written on Windows: give it relative to the CSV file" in finding.message
+    clips, passed = clips_from_inputs([path])
+    assert len(clips) == 2
+    assert [why for _, why in passed] == [finding.message]
 
 
 # --- folds -----------------------------------------------------------------------------------
@@ -218,15 +368,14 @@ def test_folds_are_stratified():
 
 def test_a_rare_class_is_said(tmp_path):
     touch(tmp_path, *(f"happy/{i}.mp4" for i in range(9)), "disgust/a.mp4")
-    (finding,) = survey_folder(tmp_path).of("class-not-in-every-fold")
+    (finding,) = inspect_folder(tmp_path).of("class-not-in-every-fold")
     assert finding.items == ("Disgust",)
-    (finding,) = survey_folder(tmp_path).of("class-missing")
+    (finding,) = inspect_folder(tmp_path).of("class-missing")
     assert finding.items == ("Sad", "Neutral", "Angry", "Surprise", "Fear")
 
 
 def test_videos_are_read(tmp_path):
     for n in range(2):
         write_video(tmp_path / "sad" / f"{n}.mp4", pattern(1, n))
-    from ecstfl.video.reading import read_frames
-
-    assert sum(1 for _ in read_frames(open_folder(tmp_path).clips[0].source)) == 16
+    clip, _ = inspect_folder(tmp_path).clipset
+    assert sum(1 for _ in read_frames(clip.source)) == 16

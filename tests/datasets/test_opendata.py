@@ -4,7 +4,7 @@ import pytest
 from miniatures import make_cremad, make_dfew, make_folder, make_ravdess
 
 from ecstfl.cli.main import main
-from ecstfl.datasets.opening import open_data, survey_data
+from ecstfl.datasets.opening import inspect_data, open_data
 from ecstfl.errors import UserError
 from ecstfl.experiments import reproduce
 from ecstfl.experiments.profiles import get_profile, select_clips
@@ -17,7 +17,8 @@ def minis(tmp_path_factory):
     make_ravdess(root / "ravdess", actors=(1, 3), most=1)
     make_cremad(root / "crema-d", actors=(1001, 1002), most=1)
     make_folder(root / "own")
-    (root / "own.csv").write_text("path,label\nown/sad/ann/a.mp4,Sad\nown/fear/bob/a.mp4,Fear\n")
+    rows = [f"own/{k}/{p}/a.mp4,{k}" for k in ("sad", "fear") for p in ("ann", "bob")]
+    (root / "own.csv").write_text("\n".join(["path,label", *rows]))
     return root
 
 
@@ -25,13 +26,13 @@ def minis(tmp_path_factory):
 def test_by_name(minis, name, n):
     clips = open_data(name, minis / name)
     assert (clips.name, len(clips)) == (name, n)
-    assert survey_data(name, minis / name).clipset.ids == clips.ids
+    assert inspect_data(name, minis / name).clipset.ids == clips.ids
 
 
 def test_by_path(minis):
     assert len(open_data(str(minis / "own"))) == 35
     assert len(open_data("folder", minis / "own")) == 35
-    assert len(open_data(str(minis / "own.csv"))) == 2
+    assert len(open_data(str(minis / "own.csv"))) == 4
 
 
 def test_allow_missing(minis, tmp_path):

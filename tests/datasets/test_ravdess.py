@@ -1,7 +1,7 @@
 import pytest
 from miniatures import make_ravdess, ravdess_names
 
-from ecstfl.datasets.ravdess import CLASS_COUNTS, fold_of, open_ravdess, survey_ravdess
+from ecstfl.datasets.ravdess import CLASS_COUNTS, fold_of, inspect_ravdess, open_ravdess
 from ecstfl.errors import UserError
 
 
@@ -76,14 +76,14 @@ def test_songs_are_left_out(touched):
 
 def test_missing_take(touched):
     (touched / "Actor_03" / "02-01-05-02-01-01-03.mp4").unlink()
-    survey = survey_ravdess(touched)
+    survey = inspect_ravdess(touched)
     (finding,) = survey.of("missing-clip")
     assert finding.items == ("02-01-05-02-01-01-03",)
     assert len(open_ravdess(touched)) == 103
 
 
 def test_missing_actors_are_named(touched):
-    (finding,) = survey_ravdess(touched).of("missing-actor")
+    (finding,) = inspect_ravdess(touched).of("missing-actor")
     assert len(finding.items) == 22
     assert "02" in finding.items
 
@@ -104,7 +104,7 @@ def test_planted_defects(touched, kind, severity, name):
     path = touched / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"planted")
-    (finding,) = survey_ravdess(touched).of(kind)
+    (finding,) = inspect_ravdess(touched).of(kind)
     assert finding.severity == severity
     assert finding.items == (name.rsplit("/", 1)[-1] if kind == "not-unpacked" else name,)
     if severity == "error":

@@ -123,9 +123,16 @@ DEFECTS = [
     ("crema-d", lambda r: put(r / "VideoFlash/1001_DFA_ANG_XX.flv", b""), "unreadable", "error",
      "VideoFlash/1001_DFA_ANG_XX.flv"),
     ("folder", lambda r: put(r / "bored/ann/a.mp4"), "unknown-label", "error", "bored"),
-    ("folder", lambda r: put(r / "sad/readme.txt"), "not-a-video", "info", "sad/readme.txt"),
+    ("folder", lambda r: put(r / "sad/readme.txt"), "not-a-video", "warning", "sad/readme.txt"),
     ("folder", lambda r: copy(r / "sad/ann/a.mp4", r / "sad/a.mp4"), "no-groups", "warning",
      "1 of 36 clips have no group"),
+    ("folder", lambda r: [shutil.rmtree(r / e / p) for e in map(str.lower, CLASSES)
+                          for p in ("bob", "cy", "dee", "eve")],
+     "one-group", "error", "two groups"),
+    ("folder", lambda r: [shutil.rmtree(r / c.lower()) for c in CLASSES[1:]],
+     "too-small-to-train", "error", "only 4 of Happy"),
+    ("folder", lambda r: [shutil.rmtree(r / c.lower()) for c in CLASSES[2:]],
+     "too-small-to-map", "warning", "fewer than 4 test clips"),
     ("folder", lambda r: shutil.rmtree(r / "disgust"), "class-missing", "warning", "Disgust"),
     ("folder", lambda r: [shutil.rmtree(r / f"disgust/{p}") for p in ("ann", "bob", "cy")],
      "class-not-in-every-fold", "warning", "Disgust"),
@@ -157,7 +164,7 @@ DEFECTS = [
     ("csv", lambda r: half(r / "v/sad/ann/a.mp4"), "unreadable", "error", "v/sad/ann/a.mp4"),
 ]  # fmt: skip
 
-IN_CONTENT = {"unreadable", "duplicate-across-folds", "duplicate-label", "duplicate", "cut-off",
+IN_CONTENT = {"unreadable", "duplicate-across-folds", "duplicate-label", "duplicate", "damaged",
               "short-clip", "frame-gap"}  # fmt: skip
 
 
@@ -266,14 +273,14 @@ def one_sentence(words, capsys, *wanted):
         (["."], "Happy"),
         (["nowhere/at/all"], "unknown data"),
         (["empty.csv"], "empty.csv, line 1"),
-        (["latin.csv"], "latin.csv"),
+        (["half.csv"], "half.csv: cannot be read"),
     ],
     ids=lambda x: "-".join(x) if isinstance(x, list) else "",
 )
 def test_wrong_places(tmp_path, monkeypatch, capsys, command, data, wanted):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.csv").write_text("")
-    (tmp_path / "latin.csv").write_bytes("path,label\né,1\n".encode("latin-1"))
+    (tmp_path / "half.csv").write_bytes(b"\xff\xfe\x00\xd8p")
     one_sentence([*command, *data], capsys, wanted)
 
 
