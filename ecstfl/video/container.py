@@ -129,7 +129,7 @@ def choose_stream(container: av.container.InputContainer, path: Path) -> av.Vide
 def is_still(container: av.container.InputContainer) -> bool:
     """Whether the content is one picture, whatever the name says."""
     videos = container.streams.video
-    return container.format.name.endswith("_pipe") or all(
+    return container.format.name.endswith(("_pipe", "image2")) or all(
         stream.disposition & Disposition.still_image for stream in videos
     )
 

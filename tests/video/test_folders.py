@@ -60,8 +60,8 @@ def test_stills_of_many_endings_are_found_and_read(tmp_path, ending):
     if kind == ".jp2":
         pytest.importorskip("PIL.Image").fromarray(grey).save(tmp_path / "1.jp2")
     else:
-        data = cv2.imencode(kind, grey[..., 0] if kind == ".pgm" else grey)[1].tobytes()
-        (tmp_path / f"1{ending}").write_bytes(data)
+        data = cv2.imencode(kind, grey[..., 0] if kind in (".pgm", ".pbm") else grey)[1]
+        (tmp_path / f"1{ending}").write_bytes(bytes(data))
     assert files.find_sources(tmp_path) == ([tmp_path], [])
     for source in (tmp_path, tmp_path / f"1{ending}"):
         (seen,) = read_frames(source)
@@ -125,7 +125,7 @@ def test_a_picture_beside_videos_is_no_frame_folder(tmp_path):
     films = [write_video(ann / name, numbered(2)) for name in ("a.mp4", "b.MTS")]
     found, skipped = files.find_sources(tmp_path)
     assert found == films
-    assert skipped == [(ann, "1 images beside videos or folders: not a frame folder")]
+    assert skipped == [(thumbnail, "a picture beside videos or folders")]
     assert not files.is_frame_folder(ann)
     assert files.is_frame_folder(picture(tmp_path / "sad" / "bob" / "1.png").parent)
     picture(tmp_path / "sad" / "bob" / "crops" / "1.png")
