@@ -1,10 +1,8 @@
 """How fast a cache of prepared clips opens, and random batches come from disk, memory and a GPU.
 
 Makes a cache of DFEW's size (11,697 x 16 x 112 x 112 x 3, 7.04 GB) with generated content, as
-:mod:`ecstfl.clips.preprocess` writes it, or opens one. Run:
+:mod:`ecstfl.clips.preprocess_set` writes it, or opens one. Run:
 ``python benchmarks/cliparray.py --folder /fast/disk/cache [--device cuda]``.
-Content is written in full unless ``--sparse`` is given; a sparse file shows the cost of mapping
-and copying only, as holes are not read from the disk.
 """
 
 from __future__ import annotations
@@ -14,15 +12,14 @@ import json
 import os
 import platform
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ecstfl.clips.array import MappedClips
 from ecstfl.clips.batches import ClipBatches
-from ecstfl.clips.cache import TRACK_COLUMNS, ClipCache
+from ecstfl.clips.cache import ClipCache, StoredClips
+from ecstfl.clips.preprocess import PreparedClip
 
 
 def main() -> None:
@@ -34,7 +31,6 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--batches", type=int, default=200)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--sparse", action="store_true")
     args = parser.parse_args()
     shape = (16, args.size, args.size, 3)
     result: dict[str, object] = {
@@ -44,19 +40,14 @@ def main() -> None:
         "clips": args.clips,
         "shape": shape,
         "batch": args.batch,
-        "sparse": args.sparse,
     }
-    if not (args.folder / "index.jsonl").exists():
+    cache = ClipCache(args.folder, shape)
+    if not (args.folder / "options.json").exists():
         start = time.perf_counter()
-        build(args.folder, args.clips, shape, args.sparse)
+        build(cache, args.clips)
         result["build_s"] = time.perf_counter() - start
-
     start = time.perf_counter()
-    clips, wrong = open_cache(args.folder, shape)
-    result["first_open_with_verification_s"] = time.perf_counter() - start
-    result["wrong_rows"] = len(wrong)
-    start = time.perf_counter()
-    clips, _ = open_cache(args.folder, shape)
+    clips = StoredClips(cache, [cache.load(f"{k:05d}") for k in range(args.clips)])
     result["open_s"] = time.perf_counter() - start
 
     everything = np.arange(len(clips))
@@ -74,49 +65,28 @@ def main() -> None:
         result["held_whole"] = held.held
         result["to_device_s"] = time.perf_counter() - start
         result["device_clips_per_s"] = throughput(held, args.batch, args.batches, seed=2)
-        mapped = ClipBatches(clips, everything, args.device, hold=False)
-        result["mapped_to_device_clips_per_s"] = throughput(mapped, args.batch, args.batches, 3)
+        stored = ClipBatches(clips, everything, args.device, hold=False)
+        result["stored_to_device_clips_per_s"] = throughput(stored, args.batch, args.batches, 3)
     print(json.dumps(result, indent=1))
 
 
-def build(folder: Path, n: int, shape: tuple[int, ...], sparse: bool) -> None:
-    """Write n clips in the cache's format; their rows are not in the clips' order."""
-    cache = ClipCache(folder, shape, {"generated": True})
-    rng = np.random.default_rng(0)
-    ground = rng.integers(0, 256, shape, dtype=np.uint8)
-    order = rng.permutation(n)
-    if not sparse:
-        with cache.writing():
-            for number in order:
-                data = (ground + np.uint8(number % 256)).tobytes()
-                tracks = np.zeros((0, TRACK_COLUMNS))
-                cache.add(f"{number:05d}", data, tracks, 16, "", (), "none")
-        return
-    blank = zlib.crc32(bytes(int(np.prod(shape))))
-    lines = [
-        {"key": f"{number:05d}", "row": row, "crc": blank, "n_source": 16, "n_kept": 0,
-         "reason": "", "problems": [], "backend": "none", "track": 0}
-        for row, number in enumerate(order.tolist())
-    ]  # fmt: skip
-    with (folder / "frames.bin").open("wb") as file:
-        file.truncate(n * int(np.prod(shape)))
-    (folder / "tracks.bin").touch()
-    (folder / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def open_cache(folder: Path, shape: tuple[int, ...]) -> tuple[np.ndarray | MappedClips, list[int]]:
-    """Open all clips in the order of their keys, as ``preprocess`` does."""
-    cache = ClipCache(folder, shape, {})
-    return cache.read([cache.entries[key] for key in sorted(cache.entries)])
+def build(cache: ClipCache, n: int) -> None:
+    """Write n clips; ``options.json`` comes last and says that all are there."""
+    ground = np.random.default_rng(0).integers(0, 256, cache.shape, dtype=np.uint8)
+    numbers, matrices = np.arange(16), np.zeros((16, 2, 3))
+    for number in range(n):
+        frames = ground + np.uint8(number % 256)
+        cache.save(f"{number:05d}", PreparedClip(frames, frames, numbers, 16, matrices))
+    cache.open({"generated": True})
 
 
 def drop_cache(folder: Path) -> None:
-    """Ask the system to forget the file (no effect where it cannot be asked)."""
+    """Ask the system to forget the files (no effect where it cannot be asked)."""
     if hasattr(os, "posix_fadvise"):
-        handle = os.open(folder / "frames.bin", os.O_RDONLY)
-        os.fsync(handle)
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(handle)
+        for path in folder.glob("*.npy"):
+            handle = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(handle)
 
 
 def throughput(batches: ClipBatches, size: int, count: int, seed: int) -> float:

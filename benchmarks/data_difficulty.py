@@ -147,7 +147,7 @@ def _normalised(truth: Truth, clip: str) -> np.ndarray:
 
 def c3d(clips: ClipSet, rows: dict[str, dict], cache: Path, evaluate: str) -> dict:
     """Softmax-only C3D of the quick profile, fold 1."""
-    from ecstfl.clips.preprocess import preprocess
+    from ecstfl.clips.preprocess_set import preprocess
     from ecstfl.experiments.profiles import SOFTMAX, get_profile
     from ecstfl.runs.config import RunConfig, hash_clipset
     from ecstfl.runs.run_folder import read_features, run_directory

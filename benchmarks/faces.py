@@ -45,7 +45,8 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import scipy.linalg  # noqa: E402
 
-from ecstfl.clips import preprocess, temporal  # noqa: E402
+from ecstfl.clips import preprocess, preprocess_set, temporal  # noqa: E402
+from ecstfl.clips.config import PreprocessConfig  # noqa: E402
 from ecstfl.faces import align  # noqa: E402
 from ecstfl.faces.landmarks68 import _Boxes  # noqa: E402
 from ecstfl.faces.retinaface import RetinaFace  # noqa: E402
@@ -232,7 +233,7 @@ def stages(args):
 def _stages_of(path, rounds):
     clip = list(video.read_frames(path))
     backend = RetinaFace()
-    config = preprocess.PreprocessConfig(frames=16, size=112)
+    config = PreprocessConfig(frames=16, size=112)
     done = preprocess.preprocess_clip(path, config, backend)
     oversample = align.supersampling(done.matrices)
     kept = [clip[k] for k in done.kept]
@@ -262,7 +263,7 @@ def rivals(args):
     """This package's whole beside what others need to find faces or landmarks alone."""
     left_out = {}
     retinaface = RetinaFace()
-    config = preprocess.PreprocessConfig(frames=16, size=112)
+    config = PreprocessConfig(frames=16, size=112)
     rounds = max(3, args.rounds // 3)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "portrait.mp4"
@@ -336,16 +337,16 @@ def scaling(args):
             write_clip(path, portrait(args.frames, phase=3.7 * k))
             members.append(Clip(path.stem, path))
         data = ClipSet("portraits", tuple(members))
-        config = preprocess.PreprocessConfig(frames=16, size=112)
+        config = PreprocessConfig(frames=16, size=112)
         for run in range(result["rounds"]):
             for workers in range(1, preprocess._cores() + 1):
                 cache = folder / f"cache-{run}-{workers}"
                 start = time.perf_counter()
-                preprocess.preprocess(data, config, cache, workers, progress=False)
+                preprocess_set.preprocess(data, config, cache, workers, progress=False)
                 seconds = time.perf_counter() - start
                 rates.setdefault(str(workers), []).append(args.clips / seconds)
         start = time.perf_counter()
-        preprocess.preprocess(data, config, cache, progress=False)
+        preprocess_set.preprocess(data, config, cache, progress=False)
         result["open_again_seconds"] = time.perf_counter() - start
     result["clips_per_second"] = {k: statistics.median(v) for k, v in rates.items()}
     return result
@@ -424,7 +425,7 @@ def draw_sheet(path):
             write_clip(folder / f"{k}.mp4", frames)
             members.append(Clip(name, folder / f"{k}.mp4"))
         data = ClipSet("a contact sheet", tuple(members))
-        prepared = preprocess.preprocess(data, preprocess.PreprocessConfig(size=112), folder / "c")
+        prepared = preprocess_set.preprocess(data, PreprocessConfig(size=112), folder / "c")
         image = contact_sheet(prepared)
     done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     assert done

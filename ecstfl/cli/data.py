@@ -132,7 +132,8 @@ def measure_preprocessing(clips: Sequence[Clip], aligned: bool = False) -> float
         Seconds per source frame on this machine with the default options, one process; None
         when preprocessing is not available here (for example without the face model).
     """
-    from ecstfl.clips.preprocess import PreprocessConfig, preprocess_clip
+    from ecstfl.clips.config import PreprocessConfig
+    from ecstfl.clips.preprocess import preprocess_clip
     from ecstfl.datasets.doctor import probe
 
     config = PreprocessConfig(alignment="none" if aligned else "points5")

@@ -241,7 +241,7 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    from ecstfl.clips.preprocess import with_checksums
+    from ecstfl.clips.checksums import with_checksums
     from ecstfl.evaluation.explain import explain
     from ecstfl.experiments.profiles import choose_methods, get_profile, plan_runs, select_clips
     from ecstfl.experiments.reproduce import choose_device, reproduce

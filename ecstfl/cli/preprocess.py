@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ecstfl.clips import temporal
 from ecstfl.clips.array import write_clip_array
-from ecstfl.clips.cache import write_atomic
+from ecstfl.clips.config import PreprocessConfig
 from ecstfl.clips.contact_sheet import contact_sheet, histogram_lines, save_png
-from ecstfl.clips.preprocess import Prepared, PreprocessConfig, preprocess
+from ecstfl.clips.preprocess_set import preprocess
 from ecstfl.datasets.opening import clips_from_inputs
 from ecstfl.faces import align
 from ecstfl.faces.detection import BACKENDS
-from ecstfl.labels import CLASSES
+from ecstfl.files import write_json, write_text
 
 
 def add_preprocess_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,9 +119,9 @@ def run_preprocess(
 ) -> dict[str, Any]:
     """Prepare what the user points at and write the result to a folder.
 
-    Written to ``out``: ``clips.npy`` (n, T, S, S, 3) with ``index.json`` (the package's clip
-    array), ``manifest.csv`` (row, id, path, label, group, fold, coverage), ``report.json``,
-    ``report.txt``, ``contact_sheet.png``, and ``cache/``, from which an interrupted run goes on.
+    Written to ``out``: ``clips.npy`` (n, T, S, S, 3) with ``manifest.csv`` (row, id, path, label,
+    group, fold, coverage, checksum), ``report.json``, ``report.txt``, ``contact_sheet.png``, and
+    ``cache/``, from which an interrupted run goes on.
 
     Args:
         inputs: see :func:`ecstfl.datasets.opening.clips_from_inputs`.
@@ -146,28 +143,11 @@ def run_preprocess(
     report = prepared.report
     report["skipped"] = [{"path": str(path), "reason": why} for path, why in skipped]
     report["exit_code"] = int(bool(report["dropped"] or skipped))
-    _write_array(out, prepared)
+    write_clip_array(out, prepared)
     save_png(out / "contact_sheet.png", contact_sheet(prepared))
-    write_atomic(out / "report.txt", (render_report(report) + "\n").encode())
-    text = json.dumps(report, indent=1, ensure_ascii=False)
-    write_atomic(out / "report.json", text.encode(errors="backslashreplace"))
+    write_text(out / "report.txt", render_report(report) + "\n")
+    write_json(out / "report.json", report)
     return report
-
-
-def _write_array(out: Path, prepared: Prepared) -> None:
-    """clips.npy, index.json and manifest.csv."""
-    shape = prepared.clips.shape[1:]
-    key = prepared.report["cache_key"]
-    write_clip_array(out, prepared.clipset, prepared.clips, shape, key)
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(["row", "id", "path", "label", "group", "fold", "coverage"])
-    for row, clip in enumerate(prepared.clipset):
-        label = "" if clip.label is None else CLASSES[clip.label]
-        coverage = f"{prepared.coverage[row]:.4f}"
-        fold = "" if clip.fold is None else clip.fold
-        writer.writerow([row, clip.id, clip.source, label, clip.group, fold, coverage])
-    write_atomic(out / "manifest.csv", table.getvalue().encode(errors="surrogateescape"))
 
 
 def render_report(report: dict[str, Any]) -> str:

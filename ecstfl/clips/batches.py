@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecstfl.clips.array import MappedClips
+from ecstfl.clips.cache import StoredClips
 
 SHARE: Final = 0.5
 """Share of a GPU's free memory that clips may take; network and activations need the rest."""
@@ -35,7 +35,7 @@ class ClipBatches:
 
     def __init__(
         self,
-        clips: np.ndarray | MappedClips,
+        clips: np.ndarray | StoredClips,
         rows: Sequence[int] | np.ndarray,
         device: torch.device | str,
         hold: bool | None = None,

@@ -12,10 +12,11 @@ import numpy as np
 from ecstfl.clips.temporal import uniform_indices
 from ecstfl.errors import UserError
 from ecstfl.faces import align
+from ecstfl.files import atomic_write
 from ecstfl.video.reading import read_frames
 
 if TYPE_CHECKING:
-    from ecstfl.clips.preprocess import Prepared
+    from ecstfl.clips.preprocess_set import Prepared
 
 _BOX, _CROP, _POINT = (255, 196, 0), (0, 224, 255), (255, 64, 64)
 _ANY_SCRIPT = int(cv2.__version__.split(".")[0]) >= 5  # its built-in font is a TrueType one
@@ -48,13 +49,14 @@ def contact_sheet(
     rows = [_text_row(title, width, 26, 0.55)]
     for i in chosen:
         clip = prepared.clipset.clips[i]
-        numbers, matrices, boxes, points = prepared.tracks(int(i))
-        middle = len(numbers) // 2
-        frame = _frame(Path(clip.source), int(numbers[middle]))
+        track = prepared.track(int(i))
+        middle = len(track.kept) // 2
+        frame = _frame(Path(clip.source), int(track.kept[middle]))
         row = np.full((cell, width, 3), _PAPER, np.uint8)
         if frame is not None:
             size = prepared.clips.shape[2]
-            drawn = _annotate(frame, boxes[middle], points[middle], matrices[middle], size, cell)
+            box, points, matrix = (x[middle] for x in (track.boxes, track.points, track.matrices))
+            drawn = _annotate(frame, box, points, matrix, size, cell)
             row[:, : min(wide, drawn.shape[1])] = drawn[:, :wide]
         for k, t in enumerate(shown):
             crop = cv2.resize(prepared.clips[i, t], (cell, cell), interpolation=cv2.INTER_LINEAR)
@@ -77,12 +79,11 @@ def save_png(path: Path, image: np.ndarray) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    from ecstfl.clips.cache import write_atomic
-
     done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise UserError(f"cannot write {path}: PNG encoding failed")
-    write_atomic(path, data.tobytes())
+    with atomic_write(path) as file:
+        file.write(data.tobytes())
 
 
 def _annotate(

@@ -28,7 +28,7 @@ class Clip:
         group: whoever must not stand on both sides of a split (identity, actor, film).
         fold: 1..k, the fold in which this clip is *tested*; ``None`` when not assigned.
         sha256: of the source file, when the set publishes one; checked on reading. Where it
-            publishes none, :func:`ecstfl.clips.preprocess.with_checksums` fills it in.
+            publishes none, :func:`ecstfl.clips.checksums.with_checksums` fills it in.
     """
 
     id: str

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ecstfl.clips.augment import AugmentConfig
-from ecstfl.clips.preprocess import PreprocessConfig
+from ecstfl.clips.config import PreprocessConfig
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.errors import UserError
 from ecstfl.losses.methods import LossConfig, method_names

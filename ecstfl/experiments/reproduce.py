@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from ecstfl.clips.preprocess import Prepared, preprocess, with_checksums
+from ecstfl.clips.checksums import with_checksums
+from ecstfl.clips.preprocess_set import Prepared, preprocess
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.errors import UserError
 from ecstfl.evaluation.repeat import runs_to_meet

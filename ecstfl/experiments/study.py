@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from matplotlib.figure import Figure
 
-from ecstfl.clips.preprocess import preprocess, with_checksums
+from ecstfl.clips.checksums import with_checksums
+from ecstfl.clips.preprocess_set import preprocess
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.errors import UserError
 from ecstfl.evaluation.one_class import ratios_without

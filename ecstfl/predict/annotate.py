@@ -28,7 +28,7 @@ from ecstfl.predict.recognizer import UNCERTAIN, Person, Prediction, Track, Wind
 from ecstfl.video.reading import read_frames
 
 if TYPE_CHECKING:
-    from ecstfl.clips.preprocess import PreprocessConfig
+    from ecstfl.clips.config import PreprocessConfig
     from ecstfl.predict.recognizer import Recognizer
 
 COLOURS: Final = (

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from ecstfl import workers
-from ecstfl.errors import UserError
 from ecstfl.predict.annotate import annotate_video
 from ecstfl.predict.recognizer import Options, Prediction, Recognizer
 
@@ -41,44 +41,26 @@ def recognize_many(
         (index into ``videos``, its prediction or the sentence that says why there is none), in
         the order in which they finish.
     """
-    jobs = [
-        {"video": str(video), "annotate": str((annotate or {}).get(video, ""))} for video in videos
-    ]
-    setup = {"model": str(Path(model).absolute()), "options": asdict(options or Options())}
-    results = workers.run(
+    jobs = [(video, (annotate or {}).get(video)) for video in videos]
+    stream = workers.run(
+        partial(recognizing, Path(model).absolute(), options or Options()),
         jobs,
-        "ecstfl.predict.batch",
-        "worker",
-        setup,
+        [str(video) for video in videos],
         max(1, min(processes, len(jobs))),
         time_limit,
     )
-    for index, result in results:
-        if isinstance(result, str):
-            yield index, f"{videos[index]}: {result}"
-        elif result[0]["error"]:
-            yield index, result[0]["error"]
-        else:
-            yield index, Prediction.from_dict(result[0]["prediction"])
+    with closing(stream):
+        for index, prediction, problem in stream:
+            yield index, problem or Prediction.from_dict(prediction)
 
 
-def worker(setup: dict[str, Any]) -> Callable[[workers.Job], workers.Result]:
-    """Return the function from a job to an answer that runs in each process."""
+def recognizing(
+    model: Path, options: Options
+) -> Callable[[tuple[Path, Path | None]], dict[str, Any]]:
+    """Return what runs in each process: (video, where to write it annotated) -> prediction."""
     torch.set_num_threads(1)
-    recognizer = Recognizer(Path(setup["model"]), Options(**setup["options"]))
-
-    def work(job: workers.Job) -> workers.Result:
-        try:
-            prediction = recognize_and_annotate(
-                recognizer, Path(job["video"]), Path(job["annotate"]) if job["annotate"] else None
-            )
-        except UserError as error:
-            return {"error": str(error)}, b""
-        except Exception as error:  # one video must not end the batch; it is named
-            return {"error": f"{job['video']}: {type(error).__name__}: {error}"}, b""
-        return {"error": "", "prediction": prediction.as_dict()}, b""
-
-    return work
+    recognizer = Recognizer(model, options)
+    return lambda job: recognize_and_annotate(recognizer, *job).as_dict()
 
 
 def recognize_and_annotate(

@@ -15,7 +15,9 @@ from typing import Final
 
 import numpy as np
 
-from ecstfl.clips.preprocess import HOLD_BYTES, PreprocessConfig, preprocess_clip
+from ecstfl.clips.config import PreprocessConfig
+from ecstfl.clips.held_frames import HOLD_BYTES
+from ecstfl.clips.preprocess import preprocess_clip
 from ecstfl.errors import UserError
 from ecstfl.faces import align
 from ecstfl.faces.detection import Detection, FaceBackend, overlap

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
 from ecstfl.clips.augment import AugmentConfig
-from ecstfl.clips.preprocess import PreprocessConfig
+from ecstfl.clips.config import PreprocessConfig
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.errors import UserError, one_of
 from ecstfl.losses.methods import LossConfig

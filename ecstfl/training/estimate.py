@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ecstfl.clips.augment import training_view
-from ecstfl.clips.preprocess import Prepared
+from ecstfl.clips.preprocess_set import Prepared
 from ecstfl.models.backbones import build_backbone
 from ecstfl.runs.config import RunConfig
 from ecstfl.training.memory import is_out_of_memory

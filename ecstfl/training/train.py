@@ -28,9 +28,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ecstfl.clips.array import MappedClips
 from ecstfl.clips.augment import center_view, training_view
 from ecstfl.clips.batches import ClipBatches
+from ecstfl.clips.cache import StoredClips
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.distributed import gather
 from ecstfl.errors import UserError
@@ -201,7 +201,7 @@ def _scoring_batch(step: int) -> int:
 def train_run(
     config: RunConfig,
     clipset: ClipSet,
-    clips: np.ndarray | MappedClips,
+    clips: np.ndarray | StoredClips,
     results: Path,
     *,
     device: str = "cpu",
@@ -243,7 +243,7 @@ def train_run(
 def _train_to_the_end(
     config: RunConfig,
     clipset: ClipSet,
-    clips: np.ndarray | MappedClips,
+    clips: np.ndarray | StoredClips,
     results: Path,
     device: str,
     progress: Progress | None,
@@ -304,7 +304,7 @@ def _train_to_the_end(
         torch.utils.deterministic.fill_uninitialized_memory = fill
 
 
-def _trial(config: RunConfig, clips: np.ndarray | MappedClips, device: str, batch: int) -> None:
+def _trial(config: RunConfig, clips: np.ndarray | StoredClips, device: str, batch: int) -> None:
     """Train two steps and score, all for nothing, to see whether a run with this batch fits.
 
     With all clips on the device. The second step has the first one's gradients and moments beside

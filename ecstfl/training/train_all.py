@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ecstfl.clips.preprocess import Prepared, preprocess
+from ecstfl.clips.preprocess_set import Prepared, preprocess
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.errors import UserError
 from ecstfl.losses.methods import method_names

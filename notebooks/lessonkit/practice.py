@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ecstfl.clips.augment import AugmentConfig
-from ecstfl.clips.preprocess import PreprocessConfig, preprocess
+from ecstfl.clips.config import PreprocessConfig
+from ecstfl.clips.preprocess_set import preprocess
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.datasets.embedded import find_data, open_embedded
 from ecstfl.errors import UserError

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from toy import toy_config, toy_data
 
 from ecstfl.clips import batches as clipbatches
-from ecstfl.clips.array import MappedClips
 from ecstfl.clips.batches import ClipBatches
+from ecstfl.clips.cache import ClipCache, StoredClips
+from ecstfl.clips.preprocess import PreparedClip
 from ecstfl.runs.run_folder import read_features, read_run, run_directory
 from ecstfl.training.train import train_run
 
@@ -18,16 +19,24 @@ ROWS = np.random.default_rng(1).permutation(150)[:130]
 INDEX = st.one_of(st.lists(st.integers(0, 129), max_size=20), st.slices(130))
 
 
-def sources(order=range(150)):
-    turned = np.argsort(np.fromiter(order, int))
-    return {"memory": STORED, "mapped": MappedClips(STORED[list(order)], turned)}
+def on_disk(folder, clips):
+    """The same clips in a cache."""
+    cache = ClipCache(folder, clips.shape[1:])
+    for k, frames in enumerate(clips):
+        empty = np.zeros((1, 2, 3))
+        cache.save(str(k), PreparedClip(frames, frames, np.zeros(1, np.int64), 1, empty))
+    return StoredClips(cache, [cache.load(str(k)) for k in range(len(clips))])
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    return {"memory": STORED, "disk": on_disk(tmp_path_factory.mktemp("cache"), STORED)}
 
 
 @settings(deadline=None)
-@given(index=INDEX, hold=st.booleans(), kind=st.sampled_from(["memory", "mapped"]))
-def test_every_way_gives_the_same_batch(index, hold, kind):
-    order = np.random.default_rng(2).permutation(150)
-    batches = ClipBatches(sources(order)[kind], ROWS, "cpu", hold=hold)
+@given(index=INDEX, hold=st.booleans(), kind=st.sampled_from(["memory", "disk"]))
+def test_every_way_gives_the_same_batch(sources, index, hold, kind):
+    batches = ClipBatches(sources[kind], ROWS, "cpu", hold=hold)
     batch = batches[index]
     wanted = STORED[ROWS][index if isinstance(index, slice) else np.array(index, int)]
     np.testing.assert_array_equal(batch.numpy(), wanted)
@@ -41,19 +50,13 @@ def test_every_way_gives_the_same_batch(index, hold, kind):
     assert (len(batches), batches.held) == (130, hold)
 
 
-@pytest.mark.parametrize("kind", ["memory", "mapped"])
-def test_nothing_is_read_before_a_batch_is_asked_for(kind):
-    read = []
-
-    class Watched(MappedClips):
-        def __getitem__(self, key):
-            read.append(len(key))
-            return super().__getitem__(key)
-
-    batches = ClipBatches(Watched(STORED, range(150)), ROWS, "cpu")
+def test_nothing_is_read_before_a_batch_is_asked_for(sources, monkeypatch):
+    read, frames = [], ClipCache.frames
+    monkeypatch.setattr(ClipCache, "frames", lambda *a: read.append(a[1].key) or frames(*a))
+    batches = ClipBatches(sources["disk"], ROWS, "cpu")
     assert not read
     batches[[3, 1]]
-    assert read == [2]
+    assert read == [str(ROWS[3]), str(ROWS[1])]
 
 
 @pytest.mark.parametrize(("free", "held"), [(10**9, True), (2 * 130 * 96, True), (130 * 96, False)])
@@ -68,8 +71,8 @@ def test_a_gpu_holds_what_leaves_room_for_the_rest(monkeypatch, free, held):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("hold", [None, False])
-def test_on_a_gpu(hold):
-    batches = ClipBatches(sources()["mapped"], ROWS, "cuda", hold=hold)
+def test_on_a_gpu(sources, hold):
+    batches = ClipBatches(sources["disk"], ROWS, "cuda", hold=hold)
     assert batches.held == (hold is None)
     for index in ([5, 129, 5], slice(60, 130)):
         assert batches[index].device.type == "cuda"
@@ -77,14 +80,11 @@ def test_on_a_gpu(hold):
 
 
 def test_training_from_disk_is_training_from_memory(tmp_path):
-    """The same run, bit for bit, from an array and from rows of a file in another order."""
+    """The same run, bit for bit, from an array and from files."""
     clipset, clips = toy_data(groups=5)
-    order = np.random.default_rng(3).permutation(len(clips))
-    np.save(tmp_path / "rows.npy", clips[order])
-    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
     config = toy_config(clipset, epochs=2)
     train_run(config, clipset, clips, tmp_path / "memory")
-    train_run(config, clipset, MappedClips(mapped, np.argsort(order)), tmp_path / "disk")
+    train_run(config, clipset, on_disk(tmp_path / "cache", clips), tmp_path / "disk")
     one, other = (read_features(run_directory(tmp_path / d, config)) for d in ("memory", "disk"))
     for name in one:
         np.testing.assert_array_equal(one[name], other[name])

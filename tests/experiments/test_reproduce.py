@@ -12,7 +12,7 @@ import pytest
 from toy import toy_config, toy_data
 
 from ecstfl.cli import main as cli
-from ecstfl.clips.preprocess import PreprocessConfig
+from ecstfl.clips.config import PreprocessConfig
 from ecstfl.errors import UserError
 from ecstfl.experiments.profiles import (
     EC_STFL,

@@ -6,7 +6,7 @@ import pytest
 from media import real
 
 from ecstfl.clips import preprocess
-from ecstfl.clips.preprocess import PreprocessConfig
+from ecstfl.clips.config import PreprocessConfig
 from ecstfl.faces import align
 from ecstfl.faces.retinaface import RetinaFace
 from ecstfl.faces.track import choose, track

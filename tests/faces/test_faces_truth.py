@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from skimage.transform import SimilarityTransform
 
-from ecstfl.clips import preprocess
-from ecstfl.clips.preprocess import PreprocessConfig
+from ecstfl.clips import preprocess_set
+from ecstfl.clips.config import PreprocessConfig
 from ecstfl.datasets.embedded import load_truth, open_embedded
 from ecstfl.faces import align
 from ecstfl.faces.retinaface import RetinaFace
@@ -106,13 +106,14 @@ def test_ground_truth_as_a_backend(clips, truth, tmp_path, alignment):
     config = PreprocessConfig(
         backend="ground_truth", landmarks=str(marks), alignment=alignment, smoothing=0
     )
-    prepared = preprocess.preprocess(chosen, config, tmp_path / "c", 0, progress=False)
+    prepared = preprocess_set.preprocess(chosen, config, tmp_path / "c", 0, progress=False)
     assert prepared.report["backends"] == ["ground_truth"]
     assert prepared.clipset.ids == chosen.ids
     goal = align.template(64)
     for row, clip in enumerate(prepared.clipset):
         known = truth[clip.id]
-        numbers, matrices, _, points = prepared.tracks(row)
+        track = prepared.track(row)
+        numbers, matrices, points = track.kept, track.matrices, track.points
         np.testing.assert_array_equal(numbers, np.flatnonzero(known.visible))
         true = align.points5(known.landmarks[numbers].astype(float))
         np.testing.assert_allclose(points, true, atol=1e-3)

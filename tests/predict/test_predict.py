@@ -14,7 +14,7 @@ from test_recognizer import SIDE, Squares, picture
 from toy import toy_config, toy_data
 
 from ecstfl.cli import predict
-from ecstfl.clips.preprocess import PreprocessConfig
+from ecstfl.clips.config import PreprocessConfig
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
 from ecstfl.models.backbones import build_backbone

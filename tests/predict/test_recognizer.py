@@ -16,7 +16,9 @@ from safetensors.torch import save_file
 from scipy.special import softmax
 from toy import toy_config, toy_data
 
-from ecstfl.clips.preprocess import PreprocessConfig, preprocess, preprocess_clip
+from ecstfl.clips.config import PreprocessConfig
+from ecstfl.clips.preprocess import preprocess_clip
+from ecstfl.clips.preprocess_set import preprocess
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.datasets.embedded import open_embedded
 from ecstfl.errors import UserError
