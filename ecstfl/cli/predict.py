@@ -274,7 +274,7 @@ def _write(
 
 
 def _videos(inputs: list[Path]) -> tuple[list[Path], list[str]]:
-    """Return (videos in order, each once; sentences about inputs that hold none)."""
+    """Return (videos in order, each once; sentences about what is no video or holds none)."""
     videos: list[Path] = []
     failed: list[str] = []
     for path in inputs:
@@ -282,12 +282,13 @@ def _videos(inputs: list[Path]) -> tuple[list[Path], list[str]]:
             videos.append(path)  # a missing file is told when it is read
             continue
         try:
-            sources, _ = find_sources(path)
+            sources, passed = find_sources(path)
         except UserError as error:
             failed.append(str(error))
             continue
         if not sources:
             failed.append(f"no video and no frame folder in {path}")
+        failed += [f"passed over: {other} ({why})" for other, why in passed]
         videos += sources
     return list(dict.fromkeys(videos)), failed
 

@@ -110,3 +110,15 @@ def test_wrong_root(tmp_path):
         open_cremad(tmp_path)
     with pytest.raises(UserError, match="is not a folder"):
         open_cremad(tmp_path / "nowhere")
+
+
+def test_litter(touched):
+    clean = inspect_cremad(touched)
+    for name in (
+        "VideoFlash/._1001_DFA_ANG_XX.flv",
+        "__MACOSX/VideoFlash/1001_DFA_ANG_XX.flv",
+        "VideoFlash/.ipynb_checkpoints/1001_DFA_ANG_XX.flv",
+    ):
+        (touched / name).parent.mkdir(parents=True, exist_ok=True)
+        (touched / name).write_bytes(b"litter")
+    assert inspect_cremad(touched) == clean

@@ -287,6 +287,23 @@ def test_ids_padded_or_not(tmp_path):
     assert "name-twice" in kinds(root, "warning")
 
 
+def test_litter_beside_clips_and_frames(own):
+    """What macOS, a NAS or a notebook leaves behind changes nothing, at any depth."""
+    clean = inspect_dfew(own)
+    media = own / "Clip" / "clip_224x224_16f"
+    for name in ("._00001", ".DS_Store", "@eaDir/00001/1.jpg", "00001/._1.jpg", "00001/Thumbs.db"):
+        (media / name).parent.mkdir(parents=True, exist_ok=True)
+        (media / name).write_bytes(b"litter")
+    for path in (set_csv(own, "test", 1), set_csv(own, "train", 1)):
+        (path.parent / f"._{path.name}").write_bytes(b"\0\5\x16\7 litter")
+    assert inspect_dfew(own) == clean
+    (media / "16001").mkdir()  # an empty folder, and one with litter only, hold no clip
+    (media / "16002").mkdir()
+    (media / "16002" / "._1.jpg").write_bytes(b"litter")
+    assert inspect_dfew(own) == clean
+    assert len(list(read_frames(clean.clipset.clips[0].source))) == 16
+
+
 @pytest.mark.parametrize("what", ["nothing", "file", "splits only", "media only"])
 def test_wrong_root(tmp_path, what):
     root = tmp_path / "root"

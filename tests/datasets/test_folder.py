@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from miniatures import make_folder, pattern, write_images, write_video
 
+from ecstfl.cli.predict import _videos
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.datasets.csv_list import inspect_csv, open_csv
 from ecstfl.datasets.folder import inspect_folder, open_folder
@@ -148,6 +149,17 @@ def test_a_picture_beside_videos_does_not_swallow_them(tmp_path):
     assert set(finding.items) == {"happy/ann/thumbnail.jpg", "sad/z.JPG"}
     _, passed = clips_from_inputs([tmp_path])
     assert {p.name for p, _ in passed} == {"thumbnail.jpg", "z.JPG"}
+
+
+def test_predict_names_what_it_passes_over(tmp_path):
+    touch(
+        tmp_path, "a.mp4", "deep/b.MTS", "deep/poster.jpg", "notes.txt", "._a.mp4", "@eaDir/x.jpg"
+    )
+    videos, failed = _videos([tmp_path])
+    assert [p.name for p in videos] == ["a.mp4", "b.MTS"]
+    assert len(failed) == 2  # each makes the exit code 1
+    assert any("poster.jpg" in said for said in failed)
+    assert any("notes.txt" in said for said in failed)
 
 
 def test_every_ending_that_is_decoded_is_taken(tmp_path):

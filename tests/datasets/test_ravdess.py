@@ -128,3 +128,15 @@ def test_wrong_root(tmp_path, there):
         (root / "deep" / "film.mp4").write_bytes(b"")
     with pytest.raises(UserError, match="data set ravdess"):
         open_ravdess(root)
+
+
+def test_litter(touched):
+    clean = inspect_ravdess(touched)
+    for name in (
+        "Actor_01/._02-01-03-01-01-01-01.mp4",
+        "__MACOSX/Actor_01/02-01-03-01-01-01-01.mp4",
+        "Actor_01/.ipynb_checkpoints/02-01-03-01-01-01-01.mp4",
+    ):
+        (touched / name).parent.mkdir(parents=True, exist_ok=True)
+        (touched / name).write_bytes(b"litter")
+    assert inspect_ravdess(touched) == clean
