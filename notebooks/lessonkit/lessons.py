@@ -1,4 +1,4 @@
-"""What the lessons call: profiles, checks of exercises, quizzes, moving parts.
+"""What the lessons call: profiles, quizzes, moving parts.
 
 A notebook holds ideas; everything that would be in its way is here. All of it works without
 ipywidgets and without a GPU, and says what to do in one sentence when it cannot.
@@ -7,19 +7,15 @@ ipywidgets and without a GPU, and says what to do in one sentence when it cannot
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import html
 import inspect
-import io
 import json
 import os
-import traceback
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -33,11 +29,6 @@ WIDGETS: Final = "ECSTFL_WIDGETS"
 """Environment variable; ``off`` shows the still twins only, as on a page without a kernel."""
 
 _T = TypeVar("_T")
-
-
-# --------------------------------------------------------------------------------------------
-# Starting a lesson
-# --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -147,86 +138,6 @@ def embedded_clip(expression: str, number: int = 0) -> tuple[str, np.ndarray]:
     return clips[number].id, np.stack(list(read_frames(clips[number].source)))
 
 
-# --------------------------------------------------------------------------------------------
-# Exercises
-# --------------------------------------------------------------------------------------------
-
-
-class ExerciseError(AssertionError):
-    """An exercise is not right yet; notebooks show the sentence without a traceback.
-
-    Attributes:
-        kind: ``unanswered`` (the stub is still there), ``wrong`` (a check failed) or
-            ``stopped`` (the answer raised something).
-    """
-
-    def __init__(self, sentence: str, kind: Literal["unanswered", "wrong", "stopped"]) -> None:
-        super().__init__(sentence)
-        self.kind = kind
-
-    def _render_traceback_(self) -> list[str]:  # read by IPython
-        return [str(self)]
-
-
-@contextlib.contextmanager
-def check(exercise: str) -> Iterator[None]:
-    """Run the checks of one exercise and say in a sentence how it went.
-
-    Warnings and whatever the answer writes to stderr are kept out of the way: they are no
-    mistake, and some grading tools take any of them for one.
-
-    Raises:
-        ExerciseError: the exercise is not answered, wrong, or stops with an error.
-    """
-    noise = io.StringIO()
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(noise):
-            warnings.simplefilter("ignore")
-            yield
-    except NotImplementedError:
-        raise ExerciseError(
-            f"Exercise {exercise} waits for your answer: replace the `...` and the line that "
-            "raises NotImplementedError, run that cell, then this one.",
-            "unanswered",
-        ) from None
-    except AssertionError as error:
-        told = str(error) or "a check fails"
-        raise ExerciseError(f"Exercise {exercise} is not right yet: {told}", "wrong") from error
-    except NameError as error:
-        raise ExerciseError(
-            f"Exercise {exercise}: {error}. Run the cells above first, your answer too "
-            "(Run > Run All Above Selected Cell).",
-            "stopped",
-        ) from error
-    except Exception as error:
-        told = f"{type(error).__name__}: {error or 'no message'}"
-        place = _where(error)
-        if place:
-            sentence = f"your code stopped with {told} {place}"
-        elif "NoneType" in told:
-            sentence = "your code gave None back: does every way through it end in a return?"
-        else:
-            sentence = f"the check can do nothing with what your code gave back ({told})."
-        raise ExerciseError(f"Exercise {exercise}: {sentence}", "stopped") from error
-    if noise.getvalue().strip():
-        print(f"(Your code wrote to stderr: {noise.getvalue().strip().splitlines()[-1]})")
-    print(f"Exercise {exercise}: right.")
-
-
-def _where(error: BaseException) -> str:
-    """Name the place in the student's own function; empty when it did not stop in one."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        own = "ipykernel" in frame.filename or frame.filename.startswith("<")
-        if own and not frame.name.startswith("<"):
-            return f"(line {frame.lineno} of the cell, in {frame.name}: {frame.line or '?'})"
-    return ""
-
-
-# --------------------------------------------------------------------------------------------
-# Quizzes: the answer travels with the question, but not in clear text
-# --------------------------------------------------------------------------------------------
-
-
 def _keystream(question: str, length: int) -> bytes:
     key = b""
     while len(key) < length:
@@ -316,11 +227,6 @@ def ask(text: str, options: Sequence[str], sealed: str) -> Question:
     Without widgets: ``ask(...).answer("b")``.
     """
     return Question(text, tuple(options), sealed)
-
-
-# --------------------------------------------------------------------------------------------
-# Moving parts
-# --------------------------------------------------------------------------------------------
 
 
 def widgets_run() -> bool:

@@ -22,7 +22,7 @@
 # %% part="setup"
 from IPython.display import Markdown
 from lessonkit import claims, lessons
-from lessonkit.lessons import check
+from lessonkit.checks import check, expect
 
 from ecstfl.labels import CLASSES, DFEW_COUNTS
 
@@ -76,8 +76,33 @@ print(code_for("Table 1"))
 
 # %% exercise="0.1" part="check" points=1
 with check("0.1"):
-    value = code_for("claim 4")
-    assert value == ["ecstfl.losses.ec_stfl.JointLoss"], f"claim 4 is the joint loss, got {value}"
+    table = [link.code for link in claims.find("table 1")]
+    described = [link.code for link in claims.LINKS if "frames" in link.what]
+    expect(
+        code_for,
+        ("frames",),
+        answer=[],
+        mistakes={
+            "No claim is called 'frames', only descriptions speak of them: which field do you search?": described
+        },
+    )
+    expect(
+        code_for,
+        ("TABLE 1",),
+        answer=table,
+        mistakes={
+            "The table writes 'Table 1': do you compare small letters with small letters?": [],
+            "There is more than one row of Table 1: does your loop end at the first?": table[:1],
+        },
+    )
+    expect(
+        code_for,
+        ("claim 3",),
+        answer=[link.code for link in claims.find("claim 3")],
+        mistakes={
+            "'claim 3 (3-2), [0040]' belongs to claim 3 as well: is the text equal, or a part?": [],
+        },
+    )
 
 # %% exercise="0.1" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -161,7 +186,36 @@ except ValueError as error:
 
 # %% exercise="0.2" part="check" points=1
 with check("0.2"):
-    assert list(read_labels([1, 7, 3])) == [0, 6, 2], "a 7 occurs: this list counts from 1"
+    expect(
+        read_labels,
+        ([3, 0, 6],),
+        answer=[3, 0, 6],
+        mistakes={
+            "A 0 occurs, so this list counts from 0 already. Do you always subtract 1?": 6.0,
+        },
+    )
+    expect(
+        read_labels,
+        ([6, 7, 2],),
+        answer=[5, 6, 1],
+        mistakes={
+            "The smallest number of a list need not be its first label: what if nobody is Happy (1)?": 9.0,
+            "A 7 is Fear, counted from 1, and becomes 6. Do the other labels move too?": [6, 0, 2],
+        },
+    )
+    expect(
+        read_labels,
+        ([1, 2, 3],),
+        answer=ValueError,
+        mistakes={
+            "No 0 and no 7: it may be either counting. What does a wrong guess cost?": [0, 1, 2],
+        },
+    )
+    expect(
+        read_labels,
+        ([0, 7],),
+        answer=ValueError,
+    )
 
 # %% exercise="0.2" part="hidden" points=2
 ### BEGIN HIDDEN TESTS

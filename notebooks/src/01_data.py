@@ -26,7 +26,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 from lessonkit import leakage, lessons, plots, plots_data
-from lessonkit.lessons import check, play
+from lessonkit.checks import check, expect
+from lessonkit.lessons import play
 from lessonkit.stamp import run_id, stamp
 
 from ecstfl.clips.augment import AugmentConfig, center_view
@@ -81,9 +82,42 @@ print("green over time:", to_network(tiny)[1].ravel())
 
 # %% exercise="1.1" part="check" points=1
 with check("1.1"):
-    value = np.asarray(to_network(np.zeros((4, 6, 5, 3), np.uint8)))
-    assert value.shape == (3, 4, 6, 5), f"expected shape (3, 4, 6, 5), got {value.shape}"
-    assert value.dtype == np.float32, f"expected float32, got {value.dtype}"
+    frames = np.arange(24).reshape(2, 2, 2, 3).astype(np.uint8)
+    frames[1, 1, 1] = 255
+
+    def shape(T, H, W):
+        return np.shape(to_network(np.zeros((T, H, W, 3), np.uint8)))
+
+    def value(colour, frame, row, column):
+        return to_network(frames)[colour][frame][row][column]
+
+    expect(
+        shape,
+        (4, 6, 5),
+        answer=[3, 4, 6, 5],
+        mistakes={
+            "Width and time have changed places: `.T` turns all axes round.": [3, 5, 6, 4],
+            "The frames still come first: which axis must move to the front?": [4, 3, 6, 5],
+        },
+    )
+    expect(
+        value,
+        (2, 1, 1, 1),
+        answer=1,
+        mistakes={
+            "White (255) must become exactly 1: by what do you divide?": 0.99609,
+        },
+    )
+    expect(
+        value,
+        (1, 0, 0, 1),
+        answer=0.015686275,
+        mistakes={
+            "The shape is right and the numbers are at wrong places: `reshape` cuts, it does not move axes.": 0.035294,
+            "`//` throws the digits after the point away: only white is left.": 0,
+        },
+    )
+    assert "float32" in str(to_network(frames).dtype), "the network wants float32: use `astype`"
 
 # %% exercise="1.1" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -202,8 +236,25 @@ print(long_tail([10, 10, 10], [2, 1, 1]))
 
 # %% exercise="1.2" part="check" points=1
 with check("1.2"):
-    value = list(long_tail([10, 10, 10], [2, 1, 1]))
-    assert value == [10, 5, 5], f"twice as many of the first: expected [10, 5, 5], got {value}"
+    expect(
+        long_tail,
+        ([100, 6, 80], [4, 1, 2]),
+        answer=[24, 6, 12],
+        mistakes={
+            "More clips of the second class than there are: may the total decide, or each class?": 186.0,
+            "The class that is wanted most is not the one that runs out first: which limit counts?": 175.0,
+            "These do not stand to each other as 4 : 1 : 2. One scale for all classes.": [4, 1, 2],
+            "More clips than there are: the smallest limit counts, not the largest.": 280.0,
+        },
+    )
+    expect(
+        long_tail,
+        ([7, 9], [3, 2]),
+        answer=[7, 5],
+        mistakes={
+            "4.67 is nearest to 5: `int` cuts the digits off.": [7, 4],
+        },
+    )
 
 # %% exercise="1.2" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -320,8 +371,20 @@ print(leaking(["ann", "ann", "ann", "bob"], [1, 1, 2, 2]))
 
 # %% exercise="1.3" part="check" points=1
 with check("1.3"):
-    value = leaking(["ann", "ann", "bob", "bob", "cem"], [1, 2, 1, 1, 2])
-    assert value == 2, f"both clips of ann leak, nobody else's: expected 2, got {value}"
+    people = ["ann", "ann", "dan", "ann", "ann", "bob", "bob", "dan", "cem"]
+    folds = [1, 1, 1, 2, 3, 2, 2, 3, 2]
+    expect(
+        leaking,
+        (people, folds),
+        answer=6,
+        mistakes={
+            "These are people, ann and dan. How many clips of them leak?": 2,
+            "You count pairs. A clip leaks or it does not, however many partners it has.": 12,
+            "Neighbours in the list only: a partner may stand anywhere.": 1,
+            "bob has two clips in one fold: does that leak?": 8,
+            "You leave out the clips of a person's first fold: is the model that is tested on them not trained on the others?": 3,
+        },
+    )
 
 # %% exercise="1.3" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -424,8 +487,35 @@ print("clips in each fold:", np.bincount(deal(films, 2))[1:])
 
 # %% exercise="1.4" part="check" points=1
 with check("1.4"):
-    value = [int(f) for f in deal(["x", "y", "x", "y"], 2)]
-    assert value == [1, 2, 1, 2], f"two groups of two clips: expected [1, 2, 1, 2], got {value}"
+    expect(
+        deal,
+        (["s", "t", "u", "t", "v", "u", "t"], 2),
+        answer=[2, 1, 2, 1, 1, 2, 1],
+        mistakes={
+            "The clips of t lie in two folds: a group must stay whole.": [1, 2, 1, 2, 1, 2, 1],
+            "The groups are whole, but dealt in turn: which fold has the fewest clips so far?": 11.0,
+            "A cut through the list goes through groups: give each group, not each place, a fold.": [
+                1,
+                1,
+                1,
+                1,
+                2,
+                2,
+                2,
+            ],
+            "The groups come in the order of the list. Which one is the largest?": [
+                1,
+                2,
+                1,
+                2,
+                1,
+                1,
+                2,
+            ],
+            "The folds have equal numbers of groups. Count their clips.": [1, 1, 2, 1, 2, 2, 1],
+            "Folds are numbered from 1.": [1, 0, 1, 0, 0, 1, 0],
+        },
+    )
 
 # %% exercise="1.4" part="hidden" points=3
 ### BEGIN HIDDEN TESTS

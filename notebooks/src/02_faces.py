@@ -24,7 +24,8 @@ import math
 
 import numpy as np
 from lessonkit import lessons, mouth, plots_faces
-from lessonkit.lessons import check, play
+from lessonkit.checks import check, expect
+from lessonkit.lessons import play
 
 from ecstfl.clips.config import PreprocessConfig
 from ecstfl.clips.preprocess import preprocess_clip
@@ -98,8 +99,24 @@ print(f"apart:        {iou((0, 0, 1, 1), (2, 2, 3, 3)):.4f}")
 
 # %% exercise="2.1" part="check" points=1
 with check("2.1"):
-    value = iou((0, 0, 2, 2), (1, 0, 3, 2))
-    assert abs(value - 1 / 3) < 1e-9, f"2 shared of 6: expected 0.3333, got {value:.4f}"
+    expect(
+        iou,
+        ((1, 1, 3, 3), (2, 1, 4, 3)),
+        answer=1 / 3,
+        mistakes={
+            "The shared area is in both areas: in the union it counts once.": 0.25,
+            "You divide by the smaller box. The union holds both.": 0.5,
+            "(x0, y0, x1, y1) are two corners: x1 is a place, not a width.": 0.4,
+        },
+    )
+    expect(
+        iou,
+        ((0, 0, 2, 2), (5, 5, 6, 6)),
+        answer=0,
+        mistakes={
+            "These boxes are apart. Minus times minus is plus: what is a width below 0 worth?": -2.25,
+        },
+    )
 
 # %% exercise="2.1" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -198,10 +215,23 @@ print(keep_frames([None, None, "face"]))
 
 # %% exercise="2.2" part="check" points=1
 with check("2.2"):
-    kept, coverage, good = keep_frames(["face", None, "face", "face"])
-    assert list(kept) == [0, 2, 3], f"frames 0, 2 and 3 show a face, got {kept}"
-    assert abs(coverage - 0.75) < 1e-9, f"three of four: expected 0.75, got {coverage}"
-    assert good, "0.75 is enough"
+    expect(
+        keep_frames,
+        ([None, 0, "face", None, "face", None],),
+        answer=[[1, 2, 4], 0.5, True],
+        mistakes={
+            "Frames are counted from 0.": [[2, 3, 5], 0.5, True],
+            "Exactly the minimum is enough: `>` or `>=`?": [[1, 2, 4], 0.5, False],
+            "Entry 1 is 0, and that is something: only `None` means that no face was found.": 6.3333,
+            "A frame without a face is left out, and the search goes on behind it.": 0.0,
+            "Coverage is a share of all frames, those before the first face too.": 8.75,
+        },
+    )
+    expect(
+        keep_frames,
+        ([],),
+        answer=[[], 0, False],
+    )
 
 # %% exercise="2.2" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -376,10 +406,28 @@ print(similarity([[0, 0], [1, 0], [0, 1]], [[5, 5], [5, 7], [3, 5]]).round(3) + 
 
 # %% exercise="2.3" part="check" points=1
 with check("2.3"):
-    M = np.asarray(similarity([[0, 0], [1, 0], [0, 1]], [[5, 5], [5, 7], [3, 5]]))
-    assert M.shape == (2, 3), f"expected shape (2, 3), got {M.shape}"
-    assert np.allclose(M, [[0, -2, 5], [2, 0, 5]], atol=1e-9), (
-        f"a quarter turn, twice the size, shifted by (5, 5): got {M.round(3).tolist()}"
+
+    def first_row(source, target):
+        return similarity(source, target)[0]
+
+    expect(
+        first_row,
+        ([[0, 0], [1, 0], [0, 1]], [[5, 5], [5, 7], [3, 5]]),
+        answer=[0, -2, 5],
+        mistakes={
+            "A quarter turn the other way: look at the sign of b.": [0, 2, 3.6667],
+            "The target is twice as large: a similarity scales, too.": [0, -1, 4.6667],
+            "Turn and scale come from points centred on their means: yours turn about (0, 0).": 6.3333,
+        },
+    )
+    expect(
+        similarity,
+        ([[0, 0], [2, 0], [0, 2]], [[0, 0], [2, 0], [0, 4]]),
+        answer=[[1.5, 0.25, -0.5], [-0.25, 1.5, 0.5]],
+        mistakes={
+            "Six free numbers: an affine map, which shears. A similarity has four: a, b, c, d.": 3.0,
+            "The way back, inverted, is not the nearest way there: fit source to target.": 3.0811,
+        },
     )
 
 # %% exercise="2.3" part="hidden" points=3
@@ -518,12 +566,25 @@ for what, moved in (("jaw drop", drop), ("smile", smile)):
 
 # %% exercise="2.4" part="check" points=1
 with check("2.4"):
-    base = align.template(112)
-    moved = base.copy()
-    moved[3:] += [0, 10]
-    fixed = lambda points: np.eye(2, 3)  # noqa: E731
-    value = kept(base, moved, fixed)
-    assert abs(value - 1) < 1e-9, f"a fit that never changes keeps everything: got {value}"
+    rest = 2 * align.template(112) + [30, 20]  # a face twice as large as its crop
+    smile = rest.copy()
+    smile[3:] += [[-12, -10], [20, -10]]
+
+    def five(points):
+        return align.similarity(points, align.template(112))
+
+    expect(
+        kept,
+        (rest, smile, five),
+        answer=0.77205535,
+        mistakes={
+            "You divide by the way in the frame. Both ways are asked for in the crop.": 0.38603,
+            "Everything is kept, whatever the fit does: is the second frame fitted anew?": 1,
+            "You average the ways of the two corners. Asked for is the way of their middle.": 0.81622,
+            "This is the share that is lost.": 0.22794,
+            "The middle of the mouth is the mean of rows 3 and 4, not of all five points.": 0,
+        },
+    )
 
 # %% exercise="2.4" part="hidden" points=2
 ### BEGIN HIDDEN TESTS

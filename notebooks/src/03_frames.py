@@ -22,7 +22,8 @@
 # %% part="setup"
 import numpy as np
 from lessonkit import lessons, plots
-from lessonkit.lessons import check, play
+from lessonkit.checks import check, expect
+from lessonkit.lessons import play
 from scipy.linalg import eigh
 
 from ecstfl.clips import temporal
@@ -75,8 +76,22 @@ print(uniform(5, 8))
 
 # %% exercise="3.1" part="check" points=1
 with check("3.1"):
-    value = list(uniform(31, 4))
-    assert value == [0, 10, 20, 30], f"4 of 31 frames: expected 0, 10, 20, 30, got {value}"
+    expect(
+        uniform,
+        (11, 5),
+        answer=[0, 3, 5, 8, 10],
+        mistakes={
+            "The step is a whole number here, so the last frame is never reached: must it be one?": 20.0,
+            "2.5 must become 3: `astype(int)` cuts digits off.": [0, 2, 5, 7, 10],
+            "2.5 must become 3, but `np.round` goes to the even neighbour.": [0, 2, 5, 8, 10],
+            "The last index must be n - 1 = 10: T points leave T - 1 gaps.": [0, 2, 4, 7, 9],
+        },
+    )
+    expect(
+        uniform,
+        (3, 4),
+        answer=[0, 1, 1, 2],
+    )
 
 # %% exercise="3.1" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -144,9 +159,41 @@ print(linear_matrix(3, 5))
 
 # %% exercise="3.2" part="check" points=1
 with check("3.2"):
-    A = linear_matrix(3, 5)
-    assert np.shape(A) == (3, 5), f"expected shape (3, 5), got {np.shape(A)}"
-    assert np.allclose(np.sum(A, axis=0), 1), "the shares of each new frame sum to 1"
+
+    def column(t):
+        return np.asarray(linear_matrix(3, 4))[:, t]
+
+    expect(
+        column,
+        (3,),
+        answer=[0, 0, 1],
+        mistakes={
+            "At the last place, the last frame has everything: have the two shares changed places?": [
+                0,
+                1,
+                0,
+            ],
+            "The last new frame must be the last old one: do the places reach n - 1?": [
+                0,
+                0.5,
+                0.5,
+            ],
+        },
+    )
+    expect(
+        column,
+        (1,),
+        answer=[1 / 3, 2 / 3, 0],
+        mistakes={
+            "Each new frame is one old frame: that is the nearest one, nothing is blended.": 1.0,
+            "Half and half, whatever the distance: place 2/3 is nearer to frame 1.": [0.5, 0.5, 0],
+        },
+    )
+    expect(
+        linear_matrix,
+        (3, 4),
+        answer=[[1, 1 / 3, 0, 0], [0, 2 / 3, 2 / 3, 0], [0, 0, 1 / 3, 1]],
+    )
 
 # %% exercise="3.2" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -226,9 +273,17 @@ print(curve(np.array([0.25, 0.5, 0.75, 1.0]), 4).round(3))
 
 # %% exercise="3.3" part="check" points=1
 with check("3.3"):
-    value = np.asarray(curve(np.array([1 / 3, 2 / 3, 1.0]), 3))
-    assert value.shape == (2, 3), f"expected shape (2, 3), got {value.shape}"
-    assert abs(value[0, 1]) < 1e-12, "the slowest wave crosses 0 in the middle frame"
+    expect(
+        curve,
+        (np.array([1 / 3, 2 / 3, 1.0]), 3),
+        answer=[[0.8660254, 0, -0.8660254], [0.5, -1, 0.5]],
+        mistakes={
+            "Row 0 belongs to k = 1, the slowest wave: yours begins with k = 0.": 3.0,
+            "The phase is missing: at t = 1/3 the slowest wave is at cos(30°) = 0.866.": 1.7321,
+            "The phase has k in it, so it differs from row to row.": 0.0,
+            "The phase is π (n - k) / (2 n): the 2 is missing.": -1.7321,
+        },
+    )
 
 # %% exercise="3.3" part="hidden" points=2
 ### BEGIN HIDDEN TESTS

@@ -23,7 +23,8 @@
 import numpy as np
 import torch
 from lessonkit import lessons, plots
-from lessonkit.lessons import check, play
+from lessonkit.checks import check, expect
+from lessonkit.lessons import play
 
 from ecstfl.labels import DFEW_COUNTS
 from ecstfl.losses import naive as reference
@@ -78,7 +79,17 @@ print(class_mates([3, 1, 3, 0], 1))
 
 # %% exercise="4.1" part="check" points=1
 with check("4.1"):
-    assert class_mates([3, 1, 3, 0], 0) == [0, 2], "samples 0 and 2 have label 3"
+    expect(
+        class_mates,
+        ([3, 1, 3, 0, 3], 2),
+        answer=[0, 2, 4],
+        mistakes={
+            "Sample 2 itself is missing: is i one of N_i?": [0, 4],
+            "Sample 0 has label 3 too: look at all samples, the earlier ones as well.": [2, 4],
+            "These are the samples of the other classes.": [1, 3],
+            "i is the number of a sample; its label is y[i].": [],
+        },
+    )
 
 # %% exercise="4.1" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -142,8 +153,20 @@ for i in range(4):
 
 # %% exercise="4.2" part="check" points=1
 with check("4.2"):
-    value = ratio([[0.0], [1.0], [4.0], [5.0]], [0, 0, 1, 1], 0)
-    assert abs(value - 0.5 / 4.5) < 1e-12, f"clip 0 of x4: expected 0.1111, got {value:.4f}"
+    points = [[0.0, 0.0], [3.0, 4.0], [6.0, 0.0], [0.0, 8.0], [8.0, 6.0]]
+    classes = [0, 0, 1, 1, 2]
+    expect(
+        ratio,
+        (points, classes, 0),
+        answer=2.5 / 17,
+        mistakes={
+            "The mean above is over all of N_0, the clip itself included: by how many do you divide?": 0.29412,
+            "Below, d is divided by |N_j|, the size of the other clip's class, not of the own one.": 0.20833,
+            "One mean over all others. Class 1 has two clips and class 2 has one: each class gives its own mean.": 0.3125,
+            "These are squared distances: take the root.": 0.083333,
+            "The way along the axes is 7 to point 1; the straight way is 5.": 0.16667,
+        },
+    )
 
 # %% exercise="4.2" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -274,10 +297,19 @@ print(f"{patent_loss(torch.tensor(x4), torch.tensor(y4)):.6f}")
 
 # %% exercise="4.3" part="check" points=1
 with check("4.3"):
-    line = torch.tensor([[0.0], [1.0], [4.0], [5.0]])
-    value = patent_loss(line, torch.tensor([0, 0, 1, 1])).item()
-    assert abs(value - 0.507937) < 1e-5, (
-        f"four points on a line: expected 0.507937, got {value:.6f}"
+    points = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 0.0], [0.0, 8.0], [8.0, 6.0]])
+    classes = torch.tensor([0, 0, 1, 1, 2])
+    expect(
+        patent_loss,
+        (points, classes),
+        answer=1.1497059,
+        within=1e-5,
+        mistakes={
+            "Below, d is divided by size[j], the other clip's class, inside a row sum: yours takes the own class, or sums columns.": 1.5812,
+            "This is one ratio of two sums, the paper's Eq. 9. Claim 3 is a sum of ratios.": 0.2176,
+            "This is the mean of the ratios. Claim 3 adds them up.": 0.22994,
+            "The own class stands in the denominator too: j must not be in N_i.": 0.87262,
+        },
     )
 
 # %% exercise="4.3" part="hidden" points=2
@@ -413,10 +445,16 @@ print(
 # %% exercise="4.4" part="check" points=1
 with check("4.4"):
     at = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
-    value = finite_difference(lambda t: (t**2).sum(), at)
-    assert value.shape == at.shape, f"expected shape {tuple(at.shape)}, got {tuple(value.shape)}"
-    assert torch.allclose(value, 2 * at, atol=1e-6), (
-        f"the gradient of a square: got {value.tolist()}"
+    expect(
+        finite_difference,
+        (lambda t: (t**3).sum(), at, 0.1),
+        answer=[[3.01, 12.01]],
+        within=1e-4,
+        mistakes={
+            "You go to one side only: with h = 0.1 the central difference is off by h² = 0.01, yours by 0.31 and more.": 15.92,
+            "From x - h to x + h it is a way of 2 h.": [[6.02, 24.02]],
+            "The second entry has the first one's step in it: begin each step with zeros.": 18.03,
+        },
     )
 
 # %% exercise="4.4" part="hidden" points=3
@@ -635,9 +673,16 @@ for n, classes in ((24, 7), (48, 7), (24, 3)):
 
 # %% exercise="4.5" part="check" points=1
 with check("4.5"):
-    value = size_free(3.5, 24, 7)
-    assert abs(value - 0.875) < 1e-12, (
-        f"a loss of 3.5 at n = 24, C = 7: expected 0.875, got {value}"
+    expect(
+        size_free,
+        (3.5, 14, 7),
+        answer=1.5,
+        mistakes={
+            "A clip has C - 1 other classes, its own is not among them.": 1.75,
+            "More classes make b larger: where is C - 1?": 0.25,
+            "Solve L = n / (C - 1) · ratio for the ratio: C - 1 comes to the other side.": 0.041667,
+            "The batch has n = 14 clips, not 24.": 0.875,
+        },
     )
 
 # %% exercise="4.5" part="hidden" points=1
@@ -772,11 +817,40 @@ print(x.grad.numpy())
 
 # %% exercise="4.6" part="check" points=1
 with check("4.6"):
-    at = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
-    value = safe_distances(at)
-    assert torch.allclose(value.detach(), torch.tensor([[0.0, 5.0], [5.0, 0.0]])), "3, 4, 5"
-    value.sum().backward()
-    assert torch.isfinite(at.grad).all(), "the gradient is not finite"
+    twins = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
+
+    def slope(point):
+        at = twins.clone().requires_grad_()
+        safe_distances(at).sum().backward()
+        return at.grad[point]
+
+    expect(
+        safe_distances,
+        (twins,),
+        answer=[[0, 5, 0], [5, 0, 5], [0, 5, 0]],
+        within=1e-7,
+        mistakes={
+            "The distance of a point to itself is not 0: a constant under the root moves every distance.": 20.005,
+            "The distance of a point to itself is not 0: `clamp` puts a smallest value there.": 20.0,
+        },
+    )
+    expect(
+        slope,
+        (1,),
+        answer=[2.4000001, 3.2],
+        mistakes={
+            "A zero reaches the root, where the slope is infinite. `where` behind it does not help: infinity times 0 is NaN.": np.nan,
+            "There is no gradient: `detach` cuts it off.": [0, 0],
+        },
+    )
+    expect(
+        slope,
+        (0,),
+        answer=[-1.2, -1.6],
+        mistakes={
+            "Points 0 and 2 are equal: is the diagonal the only place with a distance of 0?": np.nan,
+        },
+    )
 
 # %% exercise="4.6" part="hidden" points=3
 ### BEGIN HIDDEN TESTS

@@ -23,7 +23,8 @@
 import numpy as np
 import torch
 from lessonkit import anatomy, lessons, plots_c3d
-from lessonkit.lessons import check, play
+from lessonkit.checks import check, expect
+from lessonkit.lessons import play
 from torch import nn
 from torch.nn import functional as F
 
@@ -90,8 +91,24 @@ print("pool, 7 pixels, down and up:", places(7, 2, 2), places(7, 2, 2, ceil=True
 
 # %% exercise="5.1" part="check" points=1
 with check("5.1"):
-    value = places(16, 3, 1, padding=1)
-    assert value == 16, f"a padded 3-kernel keeps 16 frames, got {value}"
+    expect(
+        places,
+        (17, 5, 1, 2),
+        answer=17,
+        mistakes={
+            "Padding stands at both ends.": 15,
+            "These are the steps. The place where the kernel starts counts, too.": 16,
+            "The kernel needs room: it cannot start in the last places.": 21,
+        },
+    )
+    expect(
+        places,
+        (7, 2, 2, 0, True),
+        answer=4,
+        mistakes={
+            "`ceil` is true: the fraction is rounded up.": 3,
+        },
+    )
 
 # %% exercise="5.1" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -211,8 +228,18 @@ print(f"{parameters(width=16, fc=256, cells=4):,}")
 
 # %% exercise="5.2" part="check" points=1
 with check("5.2"):
-    value = parameters()
-    assert value == 78024455, f"at full width: expected 78,024,455, got {value:,}"
+    expect(
+        parameters,
+        (2, 3, 5, 4),
+        answer=27475,
+        mistakes={
+            "Each output channel and each unit has a bias: where are they?": 27378,
+            "The kernels reach through time: 3 x 3 x 3 = 27, not 9.": 9367,
+            "There are eight convolutions: 3b, 4b and 5b are missing.": 11883,
+            "fc6 sees `cells` places: the argument is not used.": 27715,
+            "The convolutions do not follow `width`: is their count a fixed number?": 27662115,
+        },
+    )
 
 # %% exercise="5.2" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -309,8 +336,17 @@ print(f"conv2a: {multiply_adds(64, 128, (16, 56, 56)) / 1e9:.2f} billion")
 
 # %% exercise="5.3" part="check" points=1
 with check("5.3"):
-    value = multiply_adds(2, 5, (1, 1, 1))
-    assert value == 270, f"27 numbers, 2 channels in, 5 out: expected 270, got {value}"
+    expect(
+        multiply_adds,
+        (2, 5, (2, 3, 4), (1, 3, 3)),
+        answer=2160,
+        mistakes={
+            "The kernel sees every input channel.": 1080,
+            "A multiplication and its addition count as one.": 4320,
+            "These are the weights. Each is used at every place of the output.": 90,
+            "The kernel is (1, 3, 3) here: is the argument used?": 6480,
+        },
+    )
 
 # %% exercise="5.3" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -435,8 +471,18 @@ for name, pixels, frames in zip(names, reaches(space), reaches(time), strict=Tru
 
 # %% exercise="5.4" part="check" points=1
 with check("5.4"):
-    value = list(reaches([(2, 2), (3, 1)]))
-    assert value == [2, 6], f"pool, then convolve: expected [2, 6], got {value}"
+    expect(
+        reaches,
+        ([(2, 2), (3, 1), (3, 2), (3, 1)],),
+        answer=[2, 6, 10, 18],
+        mistakes={
+            "The kernels just add up. Behind a stride of 2, neighbours are 2 pixels apart.": 20.0,
+            "The reach grows by the step from before the layer: update the step last.": 48.0,
+            "Kernels are multiplied. A kernel adds (kernel - 1) steps.": [2, 6, 18, 54],
+            "The step is the product of all strides so far, not the last one.": [2, 6, 8, 12],
+            "A kernel of 3 adds two neighbours, not three.": [3, 9, 15, 27],
+        },
+    )
 
 # %% exercise="5.4" part="hidden" points=3
 ### BEGIN HIDDEN TESTS
@@ -597,8 +643,26 @@ for layer in ("fc6", "fc7", "relu7", "fc8", "pool5"):
 # %% exercise="5.5" part="check" points=1
 with check("5.5"):
     net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
-    value = tap(net, "0", torch.ones(6, 3))
-    assert tuple(value.shape) == (6, 4), f"expected shape (6, 4), got {tuple(value.shape)}"
+
+    def shape(layer):
+        return tap(net, layer, torch.ones(6, 3)).shape
+
+    expect(
+        shape,
+        ("0",),
+        answer=[6, 4],
+        mistakes={
+            "This is what the network gives at its end: the output of layer 0 is asked for.": 8.0,
+            "This is what goes into the layer: the hook gets (module, inputs, output).": [6, 3],
+            "The six clips have become one long row: `flatten(1)` keeps them apart.": [24],
+        },
+    )
+    assert not any(m._forward_hooks for m in net.modules()), (
+        "a hook stays behind and would run at every later call: `remove` its handle"
+    )
+    assert tap(net, "0", torch.ones(6, 3)).requires_grad, (
+        "the features carry no gradient, so a loss on them teaches nothing: no `detach`, no `no_grad`"
+    )
 
 # %% exercise="5.5" part="hidden" points=2
 ### BEGIN HIDDEN TESTS

@@ -28,7 +28,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from lessonkit import lessons, plots_training
-from lessonkit.lessons import check, play
+from lessonkit.checks import check, expect
+from lessonkit.lessons import play
 from torch import nn
 from torch.nn import functional as F
 
@@ -166,19 +167,34 @@ print([round(one_step(tiny, descend, x, y, 0.1), 3) for _ in range(5)])
 # %% exercise="6.1" part="check" points=1
 with check("6.1"):
 
-    class Check(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.w = nn.Parameter(torch.eye(2))
-
+    class Two(nn.Linear):
         def forward(self, x):
-            return x @ self.w, x @ self.w
+            features = super().forward(x)
+            return features * torch.tensor([1.0, 3.0]), features
 
-    m = Check()
-    x_ = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
-    y_ = torch.tensor([0, 0, 1, 1])
-    values = [one_step(m, torch.optim.SGD(m.parameters(), lr=0.1), x_, y_, 0.5) for _ in range(3)]
-    assert values[0] > values[1] > values[2], f"three steps on one batch must go down, got {values}"
+    def step(lam):
+        x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
+        model = Two(2, 2, bias=False)
+        model.weight.data = torch.eye(2)
+        model.weight.grad = torch.ones(2, 2)  # left over from somebody else
+        sgd = torch.optim.SGD(model.parameters(), lr=1.0)
+        loss = one_step(model, sgd, x, torch.tensor([0, 0, 1, 1]), lam)
+        assert not torch.is_tensor(loss), "a tensor keeps the whole step alive: return a number"
+        return [loss, *model.weight.flatten().tolist()]
+
+    expect(
+        step,
+        (0.5,),
+        answer=[0.73878115, 1.2173312, -0.26620311, -0.63476455, 0.94535261],
+        within=1e-4,
+        mistakes={
+            "The loss is right, the step is not: old gradients are added to yours.": -1.9995,
+            "EC-STFL is in the loss and not in the step: are the features detached?": 2.509,
+            "λ stands before the cross-entropy: it weighs EC-STFL.": 2.1623,
+            "No weight has moved: the gradients are wiped between `backward` and `step`.": 2.7388,
+            "EC-STFL is computed on the logits: the features are the second of the pair.": 1.8628,
+        },
+    )
 
 # %% exercise="6.1" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -294,8 +310,17 @@ for name, count in zip(CLASSES, DFEW_COUNTS, strict=True):
 
 # %% exercise="6.2" part="check" points=1
 with check("6.2"):
-    value = alone(2, 1, 4)
-    assert abs(value - 0.5) < 1e-12, f"one of four, a batch of two: expected 0.5, got {value}"
+    expect(
+        alone,
+        (2, 3, 6),
+        answer=0.6,
+        mistakes={
+            "Clips are not put back: the second draw is from five.": 0.5,
+            "This is one or more: exactly one is asked for.": 0.8,
+            "Each of the three members may be the one.": 0.2,
+            "Too large: the rest of the batch must come from those who are no members.": 1,
+        },
+    )
 
 # %% exercise="6.2" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -483,14 +508,37 @@ print("went on to", first, "and, restored, to", walk(5))
 
 # %% exercise="6.3" part="check" points=1
 with check("6.3"):
-    m = nn.Linear(2, 1)
-    o = torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9)
-    before = m.weight.detach().clone()
-    state = snapshot(m, o)
-    m(torch.ones(1, 2)).sum().backward()
-    o.step()
-    restore(m, o, state)
-    assert torch.equal(m.weight, before), "after restore the weights must be those of the snapshot"
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+    momentum = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+    def look():
+        """Weight, running mean and momentum: three things that training changes."""
+        buffer = momentum.state[model[0].weight]["momentum_buffer"]
+        return [
+            t.detach().flatten().clone() for t in (model[0].weight, model[1].running_mean, buffer)
+        ]
+
+    def train():
+        momentum.zero_grad()
+        model(torch.randn(8, 2)).square().mean().backward()
+        momentum.step()
+
+    train()
+    before, state = look(), snapshot(model, momentum)
+    assert state is not None, "`snapshot` gives nothing back: does it end in a `return`?"
+    for time in ("", " a second time"):
+        train()
+        restore(model, momentum, state)
+        weight, mean, buffer = (torch.equal(a, b) for a, b in zip(look(), before, strict=True))
+        assert weight, (
+            f"restored{time}, the weights are not those of the snapshot: it went on training with the "
+            "model. A state_dict, or a new dictionary around it, points at the same tensors"
+        )
+        assert mean, (
+            f"restored{time}, BatchNorm has another running mean: that is a buffer, no parameter"
+        )
+        assert buffer, f"restored{time}, the optimiser has another momentum: it has a state, too"
 
 # %% exercise="6.3" part="hidden" points=3
 ### BEGIN HIDDEN TESTS

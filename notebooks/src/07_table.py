@@ -24,7 +24,8 @@ import math
 
 import numpy as np
 from lessonkit import audit, lessons, plots
-from lessonkit.lessons import check, play
+from lessonkit.checks import check, expect
+from lessonkit.lessons import play
 
 from ecstfl.evaluation.published import LAMBDA_SWEEP, PATENT_TABLE_1, SAME_SETTING
 from ecstfl.labels import CLASSES, DFEW_COUNTS
@@ -81,9 +82,23 @@ print("UAR {:.3f}, WAR {:.3f}".format(*uar_war(small)))
 
 # %% exercise="7.1" part="check" points=1
 with check("7.1"):
-    u, w = uar_war(np.array([[8, 2, 0], [5, 5, 0], [1, 0, 1]]))
-    assert abs(u - 0.6) < 1e-9, f"UAR: expected 0.6, got {u}"
-    assert abs(w - 14 / 22) < 1e-9, f"WAR: expected 0.636, got {w}"
+    expect(
+        uar_war,
+        (np.array([[8, 2, 0], [1, 1, 0], [0, 0, 0]]),),
+        answer=[0.65, 0.75],
+        mistakes={
+            "The truth is in the rows: you divide by the columns, that is precision.": 1.1574,
+            "Class 2 has no clip and counts with recall 0: leave it out of the mean.": [
+                0.43333,
+                0.75,
+            ],
+            "First UAR, the mean of the recalls, then WAR, the share of all clips.": [
+                0.75,
+                0.43333,
+            ],
+            "0 / 0 is NaN: class 2 has no clip and stays out of the mean.": [np.nan, 0.75],
+        },
+    )
 
 # %% exercise="7.1" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -183,8 +198,39 @@ print("impossible:   ", fitting_hits(1.50, 145))
 
 # %% exercise="7.2" part="check" points=1
 with check("7.2"):
-    value = list(fitting_hits(75.17, 2445))
-    assert value == [1838], f"Happy of C3D: expected [1838], got {value}"
+    expect(
+        fitting_hits,
+        (1.5, 145),
+        answer=[],
+        mistakes={
+            "2 of 145 is 1.38 %, 3 is 2.07 %: nothing fits. Test what you found.": [2],
+        },
+    )
+    expect(
+        fitting_hits,
+        (12.47, 3000),
+        answer=[374],
+        mistakes={
+            "374 of 3000 is 12.4667 %, and printed tables round.": [],
+            "373 of 3000 is 12.43 %: two digits leave at most 0.005.": [373, 374, 375],
+        },
+    )
+    expect(
+        fitting_hits,
+        (100.0, 7),
+        answer=[7],
+        mistakes={
+            "All clips may be right: does your range reach k = clips?": [],
+        },
+    )
+    expect(
+        fitting_hits,
+        (50.0, 20000),
+        answer=[9999, 10000, 10001],
+        mistakes={
+            "Several numbers fit: does your loop end at the first?": [9999],
+        },
+    )
 
 # %% exercise="7.2" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -286,9 +332,17 @@ print("Disgust, C3D, EC-STFL: {:.4f} to {:.4f}".format(*wilson(5, 145)))
 
 # %% exercise="7.3" part="check" points=1
 with check("7.3"):
-    low, high = wilson(2, 145)
-    assert abs(low - 0.003791) < 1e-5, f"k = 2, n = 145: expected low 0.0038, got {low:.4f}"
-    assert abs(high - 0.048894) < 1e-5, f"k = 2, n = 145: expected high 0.0489, got {high:.4f}"
+    expect(
+        wilson,
+        (2, 10, 2.0),
+        answer=[0.055364064, 0.51606451],
+        mistakes={
+            "This is the textbook interval, p ± z · root: it reaches below 0, and at 0 hits it has no width.": 0.4,
+            "Centre and half width are right: now divide both by 1 + z²/n.": [0.07751, 0.72249],
+            "Under the root it is z² / (4 n²).": [-0.20084, 0.77227],
+            "Here z is 2.0: is the argument used?": [0.056681, 0.50984],
+        },
+    )
 
 # %% exercise="7.3" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -408,9 +462,33 @@ for name, values in (("people drawn", by_group), ("clips drawn", by_clip)):
 
 # %% exercise="7.4" part="check" points=1
 with check("7.4"):
-    same = paired_bootstrap([1, 0, 1, 1], [1, 0, 1, 1], [0, 0, 1, 1], 50, np.random.default_rng(0))
-    assert np.shape(same) == (50,), f"expected 50 differences, got shape {np.shape(same)}"
-    assert np.abs(same).max() == 0, "two models that agree on each clip differ by 0 in every round"
+
+    def differences(right_a, right_b):
+        """All values that occur in 2000 rounds: x has three clips, y has one."""
+        rng = np.random.default_rng(0)
+        values = paired_bootstrap(right_a, right_b, ["x", "x", "x", "y"], 2000, rng)
+        assert np.shape(values) == (2000,), f"2000 rounds, one value each: got {np.shape(values)}"
+        return sorted({float(v) + 0.0 for v in np.round(np.asarray(values), 4)})
+
+    expect(
+        differences,
+        ([1, 0, 1, 1], [1, 0, 1, 1]),
+        answer=[0],
+        mistakes={
+            "Two models that agree on every clip differ: are both scored on the same draw?": 0.0,
+        },
+    )
+    expect(
+        differences,
+        ([0, 0, 0, 0], [1, 1, 1, 0]),
+        answer=[0, 0.75, 1],
+        mistakes={
+            "x brings all its three clips or none: you draw clips, not groups.": 2.5,
+            "A round with x and y has three clips of four right, 0.75: each group counts by its clips.": 1.5,
+            "Every round is the whole set: draw with replacement, x may come twice.": [0.75],
+            "b is better here: accuracy of b minus accuracy of a.": [-1, -0.75, 0],
+        },
+    )
 
 # %% exercise="7.4" part="hidden" points=3
 ### BEGIN HIDDEN TESTS
@@ -606,8 +684,17 @@ for spread in (0.5, 1.0, 2.3):
 
 # %% exercise="7.5" part="check" points=1
 with check("7.5"):
-    value = runs_needed(1.0, 1.0)
-    assert value == 16, f"a gain of one standard deviation needs 16 runs each, got {value}"
+    expect(
+        runs_needed,
+        (1.0, 0.8),
+        answer=11,
+        mistakes={
+            "Both methods have luck: where is the 2?": 6,
+            "10.04 runs are more than 10: round up.": 10,
+            "1.96 alone finds a true gain half of the time: where is the power, 0.84?": 5,
+            "The spread and the gain are squared.": 13,
+        },
+    )
 
 # %% exercise="7.5" part="hidden" points=1
 ### BEGIN HIDDEN TESTS

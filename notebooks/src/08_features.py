@@ -22,7 +22,8 @@
 # %% part="setup"
 import numpy as np
 from lessonkit import lessons, plots_features
-from lessonkit.lessons import check, play
+from lessonkit.checks import check, expect
+from lessonkit.lessons import play
 from lessonkit.reference_results import reference_pairs
 from lessonkit.stamp import stamp
 from scipy.spatial.distance import cdist
@@ -211,9 +212,18 @@ for name_, space in spaces.items():
 
 # %% exercise="8.1" part="check" points=1
 with check("8.1"):
-    four = np.array([[0.0], [1.0], [10.0], [12.0]])
-    value = within_between(four, np.array([0, 0, 1, 1]))
-    assert abs(value - 1.5 / 10.5) < 1e-9, f"four points by hand: expected 0.143, got {value}"
+    line = np.array([[0.0], [1.0], [3.0], [10.0], [12.0]])
+    expect(
+        within_between,
+        (line, np.array([0, 0, 0, 1, 1])),
+        answer=0.20689655,
+        mistakes={
+            "A clip is at distance 0 from itself: that is no pair.": 0.12732,
+            "These are sums: there are more pairs of one kind than of the other.": 0.13793,
+            "These are squared distances.": 0.046875,
+            "Below stand all pairs: only those of different classes.": 0.30303,
+        },
+    )
 
 # %% exercise="8.1" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -290,8 +300,24 @@ for name_, space in spaces.items():
 
 # %% exercise="8.2" part="check" points=1
 with check("8.2"):
-    value = purity(np.array([[0.0], [1.0], [2.5], [3.5]]), np.array([0, 0, 1, 1]), 1)
-    assert value == 1, f"two tight pairs, k = 1: expected 1, got {value}"
+    expect(
+        purity,
+        (np.array([[0.0], [0.0], [2.5], [3.0], [9.0]]), np.array([0, 1, 0, 0, 1]), 1),
+        answer=0.4,
+        mistakes={
+            "Every clip is its own nearest neighbour here: leave it out.": 0.8,
+            "Clips 0 and 1 are equal: the first in order need not be the clip itself.": 0.6,
+            "These are the farthest.": 0.2,
+        },
+    )
+    expect(
+        purity,
+        (np.array([[0.0], [1.0], [3.0], [7.0], [15.0]]), np.array([0, 0, 1, 1, 0]), 3),
+        answer=0.33333333,
+        mistakes={
+            "This is how often a vote is right. Asked for is the share of neighbours.": 0,
+        },
+    )
 
 # %% exercise="8.2" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -375,11 +401,18 @@ for name_, space in spaces.items():
 
 # %% exercise="8.3" part="check" points=1
 with check("8.3"):
-    value = silhouettes(np.array([[0.0], [1.0], [10.0], [12.0]]), np.array([0, 0, 1, 1]))
-    assert np.shape(value) == (4,), (
-        f"expected one number for each clip, got shape {np.shape(value)}"
+    line = np.array([[0.0], [8.0], [10.0], [12.0], [20.0]])
+    expect(
+        silhouettes,
+        (line, np.array([0, 0, 1, 1, 2])),
+        answer=[0.27272727, -0.625, 0.66666667, 0.75, 0],
+        mistakes={
+            "a is the mean to the other clips of the class: do not count the clip itself.": 2.0947,
+            "b is the mean to the nearest other class, not to all others together.": 1.6558,
+            "Below -1: divide by the larger of a and b.": [0.27273, -1.6667, 0.66667, 0.75, 0],
+            "The last clip is alone in its class: it has 0.": [0.27273, -0.625, 0.66667, 0.75, 1],
+        },
     )
-    assert abs(value[0] - 10 / 11) < 1e-9, f"point 0 by hand: (11 - 1) / 11, got {value[0]:.3f}"
 
 # %% exercise="8.3" part="hidden" points=3
 ### BEGIN HIDDEN TESTS

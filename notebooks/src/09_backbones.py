@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from lessonkit import lessons, plots_zoo
-from lessonkit.lessons import check, play
+from lessonkit.checks import check, expect
+from lessonkit.lessons import play
 
 from ecstfl.losses.baselines import CenterLoss, ContrastiveCenterLoss
 from ecstfl.losses.ec_stfl import batch_report
@@ -69,8 +70,17 @@ for name, kernel in (("2-D", (1, 3, 3)), ("3-D", (3, 3, 3))):
 
 # %% exercise="9.1" part="check" points=1
 with check("9.1"):
-    value = tuple(conv_cost(2, 3, (1, 1, 1), (1, 1, 5)))
-    assert value == (9, 30), f"2 to 3 channels, kernel 1, 5 places: expected (9, 30), got {value}"
+    expect(
+        conv_cost,
+        (2, 3, (1, 2, 2), (2, 3, 4)),
+        answer=[27, 576],
+        mistakes={
+            "Each output channel has a kernel for each input channel.": [15, 288],
+            "Biases are added, not multiplied.": [27, 648],
+            "Each output channel has a bias among the parameters.": [24, 576],
+            "The kernel slides over time, too: (T, H, W).": [27, 288],
+        },
+    )
 
 # %% exercise="9.1" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -259,9 +269,18 @@ for step in range(3):
 
 # %% exercise="9.2" part="check" points=1
 with check("9.2"):
-    value, moved = center_step(np.array([[2.0]]), np.array([0]), np.array([[0.0], [7.0]]), 0.5)
-    assert abs(value - 2) < 1e-12, f"half of the square of 2: expected 2, got {value}"
-    assert abs(moved[1, 0] - 7) < 1e-12, "an absent class's centre stays"
+    x, y = np.array([[2.0, 0.0], [4.0, 0.0], [0.0, 3.0]]), np.array([0, 0, 1])
+    centers = np.array([[0.0, 0.0], [0.0, 1.0], [5.0, 5.0]])
+    expect(
+        center_step,
+        (x, y, centers, 0.5),
+        answer=[12, [[1, 0], [0, 1.5], [5, 5]]],
+        mistakes={
+            "Below stands 1 + the number of clips.": [12, [[1.5, 0], [0, 2], [5, 5]]],
+            "The loss is that of the old centres: compute it first.": 18.625,
+            "The loss is half of the sum, not of the mean.": [4, [[1, 0], [0, 1.5], [5, 5]]],
+        },
+    )
 
 # %% exercise="9.2" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -356,8 +375,19 @@ for shift in (0.0, 1.0, 2.0):
 
 # %% exercise="9.3" part="check" points=1
 with check("9.3"):
-    value = contrastive_center(np.array([[1.0]]), np.array([0]), np.array([[0.0], [3.0]]), 1.0)
-    assert abs(value - 0.1) < 1e-12, f"1 over (4 + 1), halved: expected 0.1, got {value}"
+    x, y = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([0, 1])
+    centers = np.array([[0.0, 0.0], [0.0, 3.0], [3.0, 0.0]])
+    expect(
+        contrastive_center,
+        (x, y, centers, 0.5),
+        answer=0.063054187,
+        mistakes={
+            "The own centre is not among those below.": 0.059285,
+            "A sum of fractions, not a fraction of sums.": 0.031746,
+            "The distances are squared.": 0.1702,
+            "Below stands the sum over the other centres, not their mean.": 0.12222,
+        },
+    )
 
 # %% exercise="9.3" part="hidden" points=3
 ### BEGIN HIDDEN TESTS

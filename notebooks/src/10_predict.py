@@ -24,7 +24,8 @@ from itertools import pairwise
 
 import numpy as np
 from lessonkit import lessons, plots_predict
-from lessonkit.lessons import check, play
+from lessonkit.checks import check, expect
+from lessonkit.lessons import play
 from scipy.special import softmax
 
 from ecstfl.labels import CLASSES, DFEW_COUNTS
@@ -228,10 +229,20 @@ print(f"over-confident: {calibration_error(sure, rng.random(4000) < sure - 0.2, 
 
 # %% exercise="10.1" part="check" points=1
 with check("10.1"):
-    value = calibration_error(
-        np.array([0.9, 0.9, 0.6, 0.6]), np.array([True, True, True, False]), 10
+    sure = np.array([0.85, 0.85, 0.85, 0.5, 0.45])
+    right = np.array([True, True, False, True, False])
+    expect(
+        calibration_error,
+        (sure, right, 10),
+        answer=0.12,
+        mistakes={
+            "A bin of three clips must count more than a bin of two.": 0.10417,
+            "Without bins, too sure and not sure enough cancel.": 0.1,
+            "Bins have equal width, not equal numbers of clips.": 0.42,
+            "Compare with the mean confidence in the bin, not with its middle.": 0.13,
+            "0.5 lies in (0.4, 0.5]: a border belongs to the bin below it.": 0.3,
+        },
     )
-    assert abs(value - 0.1) < 1e-9, f"two bins, each 0.1 off: expected 0.1, got {value}"
 
 # %% exercise="10.1" part="hidden" points=2
 ### BEGIN HIDDEN TESTS
@@ -370,9 +381,25 @@ for threshold in (0.0, 0.5, 0.8, 1.01):
 
 # %% exercise="10.2" part="check" points=1
 with check("10.2"):
-    share, good = answers(np.array([0.9, 0.4, 0.6]), np.array([True, True, False]), 0.5)
-    assert abs(share - 2 / 3) < 1e-9, f"two of three are answered, got {share}"
-    assert abs(good - 1 / 2) < 1e-9, f"one of the two is right, got {good}"
+    sure, right = np.array([0.3, 0.5, 0.6, 0.9]), np.array([True, False, True, True])
+    expect(
+        answers,
+        (sure, right, 0.5),
+        answer=[0.75, 0.66666667],
+        mistakes={
+            "Silence is no error: the second share is among the answered.": [0.75, 0.5],
+            "At the threshold itself the model answers: `>` or `>=`?": [0.5, 1],
+            "This is the share of silence.": [0.25, 0.66667],
+        },
+    )
+    expect(
+        answers,
+        (sure, right, 0.95),
+        answer=[0, None],
+        mistakes={
+            "Nothing is answered, so there is nothing to be right about: return None, no number.": 1.0,
+        },
+    )
 
 # %% exercise="10.2" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -482,8 +509,22 @@ for share in (1 / 7, 0.05, 0.01, 0.001):
 
 # %% exercise="10.3" part="check" points=1
 with check("10.3"):
-    value = worth(0.5, 0.5, 0.3)
-    assert abs(value - 0.3) < 1e-12, f"a coin knows nothing: expected the share 0.3, got {value}"
+    expect(
+        worth,
+        (0.8, 0.1, 0.2),
+        answer=0.66666667,
+        mistakes={
+            "This is P(said | shown), what you were given. How many of the said are shown?": 0.8,
+            "False alarms come only from those who do not show it: their share is 1 - 0.2.": 0.61538,
+            "The share is not used: fear is rare, and that matters.": 0.88889,
+            "This is how often it is shown and said. Divide by how often it is said.": 0.16,
+        },
+    )
+    expect(
+        worth,
+        (0.0, 0.0, 0.1),
+        answer=0,
+    )
 
 # %% exercise="10.3" part="hidden" points=3
 ### BEGIN HIDDEN TESTS

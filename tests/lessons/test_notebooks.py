@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("jupytext")
 nbformat = pytest.importorskip("nbformat")
 
-from lessonkit import claims, lessons  # noqa: E402
+from lessonkit import checks, claims, lessons  # noqa: E402
 from lessonkit.builder import books, execution, reading  # noqa: E402
 from lessonkit.builder import build as notebooks  # noqa: E402
 
@@ -63,7 +63,7 @@ def test_the_solution_passes_and_the_stub_does_not(lesson, exercise, prepared, c
     stub = reading.Cell("code", books.stub(exercise.answer.text, exercise.number))
     assert f'raise NotImplementedError("Exercise {exercise.number}")' in stub.text
     for cell in (*exercise.checks, *exercise.hidden):
-        with pytest.raises(lessons.ExerciseError, match=exercise.number) as error:
+        with pytest.raises(checks.ExerciseError, match=exercise.number) as error:
             run(space, stub, cell)
         assert error.value.kind == "unanswered"
 
@@ -75,7 +75,7 @@ def test_the_solution_passes_and_the_stub_does_not(lesson, exercise, prepared, c
 )
 def test_hidden_tests_reject_each_wrong_answer(lesson, exercise, wrong, prepared):
     """By an assertion that says something: a wrong answer that only crashes proves nothing."""
-    with pytest.raises(lessons.ExerciseError) as error, np.errstate(all="ignore"):
+    with pytest.raises(checks.ExerciseError) as error, np.errstate(all="ignore"):
         run(prepared[lesson.name], wrong, *exercise.hidden)
     assert error.value.kind == "wrong"
     assert "a check fails" not in str(error.value)
@@ -744,7 +744,7 @@ def test_profiles(monkeypatch, capsys):
 
 def test_check_tells_each_kind_of_failure_in_a_sentence(capsys):
     def fail(answer):
-        with pytest.raises(lessons.ExerciseError) as error, lessons.check("9.9"):
+        with pytest.raises(checks.ExerciseError) as error, checks.check("9.9"):
             answer()
         return error.value
 
@@ -779,7 +779,7 @@ def test_check_tells_each_kind_of_failure_in_a_sentence(capsys):
     assert "Run the cells above first" in str(error)
     assert error._render_traceback_() == [str(error)]
     capsys.readouterr()
-    with lessons.check("9.9"):
+    with checks.check("9.9"):
         warn()
     shown = capsys.readouterr()
     assert shown.err == ""

@@ -67,7 +67,8 @@ def told(cell):
 def test_mistakes_are_met_with_a_sentence(tmp_path):
     """What a student sees: no traceback from the depth of the package."""
     book = trial(
-        "import os\nfrom lessonkit import lessons\nfrom lessonkit.lessons import check, start"
+        "import os\nfrom lessonkit import lessons\nfrom lessonkit.checks import check\n"
+        "from lessonkit.lessons import start"
     )
     mistakes = {
         "os.environ['ECSTFL_PROFILE'] = 'fast'\nstart('99')": "set it to one of smoke, quick, full",

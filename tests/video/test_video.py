@@ -2,7 +2,6 @@
 
 import os
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -57,37 +56,6 @@ def test_variable_frame_rate_invents_no_frames(tmp_path):
     path = write_video(tmp_path / "vfr.mp4", frames, pts=pts)
     read = levels(video.read_frames(path))
     np.testing.assert_allclose(read, levels(frames), atol=6)
-
-
-def rotated(tmp_path, degrees):
-    """Set the display matrix in the track header of an MP4, as phones do."""
-    frames = np.zeros((3, 48, 80, 3), np.uint8)
-    frames[:, :24, :40] = 230  # the stored picture is bright in its upper left
-    data = bytearray(write_video(tmp_path / "upright.mp4", frames).read_bytes())
-    turn = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
-    where = data.index(b"tkhd") + 4 + 40  # version 0: the matrix stands 40 bytes in
-    a, b, c, d = (int(v * 65536).to_bytes(4, "big", signed=True) for v in turn)
-    data[where : where + 36] = (
-        a + b + bytes(4) + c + d + bytes(4) + bytes(8) + (1 << 30).to_bytes(4, "big")
-    )
-    path = tmp_path / f"turned{degrees}.mp4"
-    path.write_bytes(data)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("degrees", "shape", "bright"),
-    [(90, (80, 48), (0, 1)), (180, (48, 80), (1, 1)), (270, (80, 48), (1, 0))],
-)
-def test_rotation_metadata_is_applied(tmp_path, degrees, shape, bright):
-    path = rotated(tmp_path, degrees)
-    frame = next(video.read_frames(path))
-    assert frame.shape[:2] == shape
-    h, w = shape
-    quarters = frame.reshape(2, h // 2, 2, w // 2, 3).mean((1, 3, 4))
-    assert np.unravel_index(quarters.argmax(), (2, 2)) == bright
-    seen = cv2.VideoCapture(str(path)).read()[1]  # OpenCV turns by itself: an independent reader
-    assert np.abs(seen[..., ::-1].astype(int) - frame).mean() < 3
 
 
 def test_folder_in_numeric_order_with_every_kind_of_image(tmp_path):
@@ -269,7 +237,7 @@ def test_unreadable_paths(tmp_path):
 
 def test_a_header_that_claims_too_much_is_refused(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", numbered(3, 64, 64))
-    monkeypatch.setattr(video, "MAX_PIXELS", 1000)
+    monkeypatch.setattr("ecstfl.video.container.MAX_PIXELS", 1000)
     with pytest.raises(UserError, match="claims 64 x 64 pixels"):
         list(video.read_frames(path))
 
@@ -330,7 +298,3 @@ def test_content_sha256_follows_content_and_names(tmp_path):
     assert len({one, two, files.content_sha256(folder)}) == 3
     with pytest.raises(UserError, match="No such file"):
         files.content_sha256(tmp_path / "none.mp4")
-
-
-def test_pyav_reports_rotation():
-    assert hasattr(av.VideoFrame, "rotation")
