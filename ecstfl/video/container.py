@@ -282,12 +282,15 @@ class _Clock:
         self._unit = float(film.time_base or 0)
         self._first: float | None = None
         self._last = -self.gap
+        # AVI knows the order of decoding alone: when a frame is shown is FFmpeg's guess there
+        self._trusted = film.container.format.name != "avi"
         self._told = False  # whether any frame told when it is shown
 
     def seconds(self, pts: int | None, dts: int | None) -> float:
         """Return when a frame is shown; call it once a frame, in order."""
+        pts = pts if self._trusted else None
         self._told |= pts is not None
-        stamp = pts if pts is not None else None if self._told else dts
+        stamp = dts if not self._told else pts  # never one and then the other
         follows = self._last + self.gap
         if stamp is None or not self._unit:
             self._last = follows

@@ -72,6 +72,9 @@ def frame_times(source: Path | str) -> container.FrameTimes | None:
 
 
 def _still(source: Path, notes: list[str]) -> Iterator[tuple[float, np.ndarray]]:
+    if film := stills.read_animation(source):
+        yield from film
+        return
     if not is_image(source):
         notes.append("a still picture by its content, whatever its name says")
     image = stills.read_still(source, notes)

@@ -64,6 +64,17 @@ def read_still(path: Path, notes: list[str]) -> np.ndarray | None:
     return image
 
 
+def read_animation(path: Path) -> list[tuple[float, np.ndarray]]:
+    """Return (seconds, picture) of an animated WebP, which FFmpeg cannot decode; [] for a still."""
+    data = path.read_bytes()
+    if not (data.startswith(b"RIFF") and data[8:12] == b"WEBP" and b"ANIM" in data[:64]):
+        return []
+    _, film = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
+    starts = np.cumsum([0, *film.durations[:-1]]) / 1000
+    images = [np.ascontiguousarray(image[..., 2::-1]) for image in film.frames]
+    return list(zip(starts.tolist(), images, strict=True))
+
+
 def _is_cut(data: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end mark; decoders fill what is missing with grey."""
     if data.startswith(b"\xff\xd8"):

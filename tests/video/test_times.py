@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 from media import numbered, write_video
+from PIL import Image
 
 from ecstfl.errors import UserError
 from ecstfl.video.cut_off import cut_off
@@ -71,9 +72,36 @@ def test_constant_rates(tmp_path, name, codec, pix_fmt):
     assert frame_times(path).rate == pytest.approx(25, rel=0.01)
 
 
+@pytest.mark.parametrize("name", ["a.avi", "a.mp4", "a.mkv", "a.ts", "a.mpg"])
+def test_frames_that_are_decoded_in_another_order(tmp_path, name):
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video" if name == "a.mpg" else "libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *NOISE.shape[1:3], "yuv420p"
+        stream.codec_context.max_b_frames = 2
+        for k in range(60):
+            image = np.roll(NOISE[0], k, axis=1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    np.testing.assert_allclose(seconds_of(path), np.arange(60) / 25, atol=0.002)
+
+
 def test_a_bare_stream_tells_no_time_and_is_counted_out(tmp_path):
     path = write_video(tmp_path / "a.h264", numbered(10))
     np.testing.assert_allclose([t for t, _ in read_timed(path)], np.arange(10) / 25)
+
+
+def test_films_of_stills_tell_their_time(tmp_path):
+    pictures = [Image.fromarray(image) for image in numbered(5)]
+    for ending in ("gif", "webp", "png", "avif"):
+        path = tmp_path / f"a.{ending}"
+        gaps = [100, 100, 900, 100, 100]
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=gaps)
+        problems = []
+        seconds, frames = zip(*read_timed(path, problems), strict=True)
+        np.testing.assert_allclose(seconds, [0, 0.1, 0.2, 1.1, 1.2], atol=0.01, err_msg=ending)
+        assert np.ptp([frame.mean() for frame in frames]) > 200
+        assert problems == []
 
 
 def test_joined_recordings_go_on_and_never_back(tmp_path):
