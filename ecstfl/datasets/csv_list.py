@@ -18,6 +18,7 @@ import contextlib
 import csv
 import io
 import os
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,7 +106,7 @@ def listed_clips(
             safe_id(cells.get("id") or written.removeprefix("./").replace("../", "")),
             source,
             label,
-            cells.get("group", ""),
+            unicodedata.normalize("NFC", cells.get("group", "")),
             int(fold) if fold else None,
             cells.get("sha256") or None,
         )
@@ -130,6 +131,9 @@ def listed_clips(
 def _rows(table: Path, needed: set[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line number, column -> text without blanks around it)."""
     text = _decoded(table)
+    skipped = text.startswith("sep=")  # Excel's own first line
+    if skipped:
+        text = text.partition("\n")[2]
     head = text.split("\n", 1)[0]
     reader = csv.DictReader(
         io.StringIO(text, newline=""),
@@ -146,7 +150,10 @@ def _rows(table: Path, needed: set[str]) -> Iterator[tuple[int, dict[str, str]]]
             )
         reader.fieldnames = header
         for row in reader:
-            yield reader.line_num, {name: row[name].strip() for name in header}
+            cells = {name: row[name].strip() for name in header}
+            for name in {"label", "fold"} & cells.keys():
+                cells[name] = re.sub(r"^(\d+)\.0$", r"\1", cells[name])  # 1.0, as pandas writes
+            yield reader.line_num + skipped, cells
     except csv.Error as problem:
         raise UserError(f"{table}: cannot be read ({problem})") from None
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
+from ecstfl.files import atomic_write
 from ecstfl.labels import CLASSES, label_index
 
 SPLITS: Final = ("default", "wild")
@@ -308,15 +309,9 @@ def write_landmark_files(folder: Path, root: str | Path | None = None) -> int:
         UserError: see :func:`load_truth`; or the folder cannot be written.
     """
     truth = load_truth(root)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for clip in truth:
-            known = truth[clip]
-            points = np.where(known.visible[:, None, None], known.landmarks, np.float32(np.nan))
-            part = folder / f"{clip}.npy.part"
-            with part.open("wb") as file:
-                np.save(file, points, allow_pickle=False)
-            os.replace(part, folder / f"{clip}.npy")
-    except OSError as error:
-        raise UserError(f"cannot write landmarks to {folder}: {error.strerror}") from None
+    for clip in truth:
+        known = truth[clip]
+        points = np.where(known.visible[:, None, None], known.landmarks, np.float32(np.nan))
+        with atomic_write(folder / f"{clip}.npy") as file:
+            np.save(file, points, allow_pickle=False)
     return len(truth)

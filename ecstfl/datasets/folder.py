@@ -15,6 +15,7 @@ finds clips by the same function, so all commands say the same of a folder.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -95,7 +96,7 @@ def clips_below(top: Path) -> tuple[list[Clip], PassedOver]:
             passed.append((source, reason))
             continue
         if label is None and (label := _label(top.name)) is not None:
-            group = plain(parts[0]) if parts else ""
+            group = _group(parts[0]) if parts else ""
         name = top.name if source == top else source.relative_to(top).as_posix()
         clips.append(Clip(safe_id(name), source, label, group))
     return clips, passed
@@ -129,8 +130,8 @@ def label_of(written: str) -> int:
 
 def safe_id(name: str) -> str:
     """Turn a path into an id: safe as a file name on any system, letters of any script kept."""
-    plain = name.replace("/", "__").replace("\\", "__")
-    return re.sub(r"[^\w.+-]", "_", plain).strip(".") or "clip"
+    one = unicodedata.normalize("NFC", name).replace("/", "__").replace("\\", "__")
+    return re.sub(r"[^\w.+-]", "_", one).strip(".") or "clip"
 
 
 def unique_ids(clips: Sequence[Clip]) -> tuple[Clip, ...]:
@@ -163,5 +164,10 @@ def _label_and_group(folders: tuple[str, ...], numbered: bool) -> tuple[int | No
         label = label_of(name) if numbered and depth == 0 else _label(name)
         if label is not None:
             inner = folders[depth + 1 : depth + 2]
-            return label, plain(inner[0] if inner else "/".join(folders[:depth]))
+            return label, _group(inner[0] if inner else "/".join(folders[:depth]))
     return None, ""
+
+
+def _group(folder: str) -> str:
+    """Name a group by its folder; systems write the letters of one name in two forms."""
+    return plain(unicodedata.normalize("NFC", folder))

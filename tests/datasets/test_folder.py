@@ -179,6 +179,14 @@ def test_deeper_folders_and_people_outside(tmp_path):
     }  # fmt: skip
 
 
+def test_one_person_whose_name_two_systems_wrote(tmp_path):
+    """The same letters, composed (most systems) and decomposed (macOS), are one person."""
+    touch(tmp_path, "happy/\u00e9/a.mp4", "sad/e\u0301/b.mp4", "happy/x/c.mp4", "sad/x/d.mp4")
+    clips = inspect_folder(tmp_path).clipset
+    assert sorted(clips.groups) == ["x", "x", "\u00e9", "\u00e9"]
+    assert len(clips.folds) == 2
+
+
 def test_numbers_are_labels_only_where_all_folders_are(tmp_path):
     touch(tmp_path / "a", "1/x.mp4", "7/y.mp4", "sad/z.mp4")
     assert inspect_folder(tmp_path / "a").clipset.labels.tolist() == [0, 6, 1]
@@ -318,6 +326,14 @@ def test_what_spreadsheets_write(tmp_path, encoding, comma):
     path.write_bytes("\r\n".join(lines).replace(",", comma).encode(encoding))
     assert [(c.label, c.group) for c in inspect_csv(path).clipset] == [(0, "Jörg"), (1, "Zoë")]
     assert len(clips_from_inputs([path])[0]) == 2
+
+
+def test_what_programs_add(tmp_path):
+    """Excel's first line, and whole numbers that pandas writes with a point."""
+    touch(tmp_path, "a.mp4", "b.mp4")
+    path = tmp_path / "x.csv"
+    path.write_text("sep=;\npath;label;fold\na.mp4;1.0;1.0\nb.mp4;7.0;2.0\n")
+    assert [(c.label, c.fold) for c in inspect_csv(path).clipset] == [(0, 1), (6, 2)]
 
 
 def test_paths_written_elsewhere(tmp_path):
