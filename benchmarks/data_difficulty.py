@@ -151,7 +151,8 @@ def c3d(clips: ClipSet, rows: dict[str, dict], cache: Path, evaluate: str) -> di
     from ecstfl.experiments.profiles import SOFTMAX, get_profile
     from ecstfl.runs.config import RunConfig, hash_clipset
     from ecstfl.runs.run_folder import read_features, run_directory
-    from ecstfl.training.train import split_clips, train_run
+    from ecstfl.training.loop import train_run
+    from ecstfl.training.splits import split_clips
 
     profile = get_profile("quick")
     started = time.perf_counter()

@@ -46,8 +46,12 @@ from ecstfl.models.backbones import BackboneConfig, build_backbone
 from ecstfl.models.tap import Tap
 from ecstfl.runs.config import OptimConfig, RunConfig
 from ecstfl.runs.run_folder import provenance
-from ecstfl.training.compiled import compiled
-from ecstfl.training.train import new_learner, train_epoch, weight_groups
+from ecstfl.training.forward import network_in_training
+from ecstfl.training.learner import new_learner
+from ecstfl.training.loop import train_epoch
+from ecstfl.training.optimizers import weight_groups
+from ecstfl.training.reproducible import reproducible_arithmetic
+from ecstfl.training.train_all import KEEP_MEMORY
 
 # name: frames stored and trained, pixels, width, fc, batch
 CPU_SIZES = {
@@ -185,26 +189,24 @@ def time_ours(size, device, seconds, precision, compile):
     batch = config.optim.batch
     stored, labels = made_up(size, 8 * batch)
     learner = new_learner(config, device)
-    tapped = compiled(Tap(learner.model, config.backbone.tap), config.optim.compile, device)
     some = {n * batch: ClipBatches(stored, np.arange(n * batch), device) for n in (2, 4)}
     truth = torch.from_numpy(labels).to(device)
-
-    def epoch(number, n):
-        train_epoch(learner, tapped, some[n], truth[:n], config, number)
-
-    torch.use_deterministic_algorithms(device == "cpu")  # both as train_run does
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    epoch(0, 2 * batch)
-    synchronise(device)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    done, number, started = 0, 1, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        epoch(number, 4 * batch)
-        done += 4 * batch
-        number += 1
-    synchronise(device)
-    return done / (time.perf_counter() - started)
+    done, number = 0, 1
+    with (
+        reproducible_arithmetic(device),
+        network_in_training(learner.model, config, device) as network,
+    ):
+        train_epoch(learner, network, some[2 * batch], truth[: 2 * batch], config, 0)
+        synchronise(device)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        started = time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            train_epoch(learner, network, some[4 * batch], truth[: 4 * batch], config, number)
+            done += 4 * batch
+            number += 1
+        synchronise(device)
+        return done / (time.perf_counter() - started)
 
 
 def synchronise(device):
@@ -272,8 +274,7 @@ def measure(contender, size, device, seconds):
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         environment.pop(name, None)
     if not contender.startswith("plain"):  # what ecstfl reproduce sets for its workers
-        environment |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**36)}
-        environment["MALLOC_TOP_PAD_"] = str(2**26)
+        environment |= KEEP_MEMORY
     command = [sys.executable, __file__, "--work", json.dumps(job)]
     processes = [
         subprocess.Popen(

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from toy import toy_config, toy_data
 
+from ecstfl.distributed import process_group, rank, world_size
 from ecstfl.models.backbones import BackboneConfig
-from ecstfl.training.parallel import joined
-from ecstfl.training.train import train_run
+from ecstfl.training.loop import train_run
 
 
 def config_of(clipset, method):
@@ -33,7 +33,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     results, *methods = sys.argv[1:]
     clipset, clips = toy_data()
-    with joined("cpu") as ours:
+    with process_group("cpu"):
         stop = int(os.environ.get("STOP_AFTER", "0"))
         for method in methods:
 
@@ -44,4 +44,4 @@ if __name__ == "__main__":
             run = train_run(
                 config_of(clipset, method), clipset, clips, Path(results), progress=progress
             )
-            print(f"{ours.rank} of {ours.size}: {method} {run['war']:.6f}", flush=True)
+            print(f"{rank()} of {world_size()}: {method} {run['war']:.6f}", flush=True)

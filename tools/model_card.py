@@ -25,7 +25,6 @@ from scipy.special import softmax
 from ecstfl.errors import UserError
 from ecstfl.files import atomic_write, write_json
 from ecstfl.labels import CLASSES
-from ecstfl.metrics.calibration import Calibration, calibrate, reliability_figure
 from ecstfl.metrics.intervals import Interval, bootstrap_interval, people
 from ecstfl.models.model_file import (
     DIGEST,
@@ -41,6 +40,7 @@ from ecstfl.models.model_file import (
 from ecstfl.predict.recognizer import HONESTY, THRESHOLD
 from ecstfl.runs.config import RunConfig, canonical_json, from_dict
 from ecstfl.runs.run_folder import read_features, read_run
+from tools.calibrate import Calibration, calibrate, reliability_figure
 
 
 def land(

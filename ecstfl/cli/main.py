@@ -156,10 +156,10 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 
 def _train(args: argparse.Namespace) -> int:
+    from ecstfl.distributed import process_group
     from ecstfl.experiments.profiles import get_profile
     from ecstfl.experiments.reproduce import choose_device, reproduce
     from ecstfl.losses.methods import METHODS, LossConfig
-    from ecstfl.training.parallel import joined
 
     profile = _profile(args, get_profile(args.profile))
     known = [m for m in profile.methods if m.method == args.method]
@@ -177,7 +177,7 @@ def _train(args: argparse.Namespace) -> int:
     profile = replace(profile, methods=(method,))
     clipset = _open(args)
     places = _places(args, "-train")
-    with joined(choose_device(args.device)):
+    with process_group(choose_device(args.device)):
         reproduce(
             profile,
             clipset,
@@ -242,10 +242,10 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
 
 def _reproduce(args: argparse.Namespace) -> int:
     from ecstfl.clips.checksums import with_checksums
+    from ecstfl.distributed import process_group
     from ecstfl.evaluation.explain import explain
     from ecstfl.experiments.profiles import choose_methods, get_profile, plan_runs, select_clips
     from ecstfl.experiments.reproduce import choose_device, reproduce
-    from ecstfl.training.parallel import joined
 
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers must be at least 1, got {args.workers}")
@@ -261,7 +261,7 @@ def _reproduce(args: argparse.Namespace) -> int:
         configs = plan_runs(profile, chosen, folds=folds, seeds=seeds)
         print(explain(places.results, configs, args.explain))
         return 0
-    with joined(choose_device(args.device)):
+    with process_group(choose_device(args.device)):
         reproduce(
             profile,
             clipset,

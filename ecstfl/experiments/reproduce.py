@@ -19,6 +19,7 @@ import torch
 from ecstfl.clips.checksums import with_checksums
 from ecstfl.clips.preprocess_set import Prepared, preprocess
 from ecstfl.datasets.clipset import ClipSet
+from ecstfl.distributed import is_main_process, main_process_first, world_size
 from ecstfl.errors import UserError
 from ecstfl.evaluation.repeat import runs_to_meet
 from ecstfl.experiments.profiles import Profile, plan_runs, select_clips
@@ -29,7 +30,6 @@ from ecstfl.runs.config import RunConfig
 from ecstfl.runs.places import Places, check_results
 from ecstfl.runs.run_folder import claim, run_directory
 from ecstfl.training.estimate import bfloat16_advice, estimate_minutes
-from ecstfl.training.parallel import crew, wait
 from ecstfl.training.train_all import clear, is_missing, train_all
 
 
@@ -78,27 +78,24 @@ def reproduce(
         UserError: anything in the input or the folders that stops the work, in one sentence.
     """
     device = choose_device(device)
-    ours = crew()  # alone, unless torchrun started several processes that have joined
-    if not ours.first:
+    main = is_main_process()  # of several that torchrun started; they work together on each run
+    if not main:
         say = _silent
     if clipset.aligned:  # DFEW's face versions: cut by the authors, not to be cut again
         profile = replace(profile, preprocess=replace(profile.preprocess, alignment="none"))
     clipset = select_clips(profile, clipset)
-    if not ours.first:
-        wait()  # the first reads the files; the others find what it remembers
-    clipset = with_checksums(clipset, places.cache, progress=ours.first)
-    if ours.first:
-        wait()
+    with main_process_first():  # it reads the files; the others find what it remembers
+        clipset = with_checksums(clipset, places.cache, progress=main)
     configs = plan_runs(profile, clipset, folds=folds, seeds=seeds, evaluate=evaluate)
     landed = [] if against is None else runs_to_meet(against, configs)
-    if ours.first:
+    if main:
         check_results(places.results, configs[0])
         if not resume:
             _set_aside(places.results, configs, say)
     todo = [c for c in configs if is_missing(c, places)]
-    if ours.first:
+    if main:
         clear([c for c in configs if c not in todo], places)
-    if not ours.alone:
+    if world_size() > 1:
         workers = 1  # all processes are on one run
     if workers is None:
         workers = min(len(todo), os.cpu_count() or 1) if device == "cpu" else 1
@@ -119,11 +116,8 @@ def reproduce(
     if todo and train:
         say(f"Step 1 of 3: faces and clips (cache: {places.cache})")
         started = time.perf_counter()
-        if not ours.first:
-            wait()  # the first fills the cache
-        prepared = preprocess(clipset, profile.preprocess, places.cache, progress=ours.first)
-        if ours.first:
-            wait()
+        with main_process_first():
+            prepared = preprocess(clipset, profile.preprocess, places.cache, progress=main)
         say(_preprocess_summary(prepared, time.perf_counter() - started))
         broken = [e for e in prepared.report["dropped"] if e["kind"] == "unreadable"]
         if broken and not allow_missing:
@@ -133,29 +127,28 @@ def reproduce(
             )
         if not len(prepared.clipset):
             raise UserError(f"no clip of {clipset.name} has a face that can be used: see above")
-        if ours.first:
-            minutes = estimate_minutes(todo, prepared, workers, device)
-            say(
-                f"Step 2 of 3: training {len(todo)} run(s), {workers} at a time on {device}; "
-                + ("memory may be short" if math.isnan(minutes) else f"about {minutes:.0f} min")
-            )
-            advice = bfloat16_advice(todo[0], prepared, workers, device)
-            if advice is not None:
-                say(f"  Note: {advice}")
+        minutes = estimate_minutes(todo, prepared, workers, device)
+        say(
+            f"Step 2 of 3: training {len(todo)} run(s), {workers} at a time on {device}; "
+            + ("memory may be short" if math.isnan(minutes) else f"about {minutes:.0f} min")
+        )
+        advice = bfloat16_advice(todo[0], prepared, workers, device)
+        if advice is not None:
+            say(f"  Note: {advice}")
         train_all(todo, clipset, prepared, places, workers=workers, device=device)
     elif todo:
         say(f"Steps 1 and 2 of 3: left out; {len(todo)} of {len(configs)} run(s) are missing")
     else:
         say("Steps 1 and 2 of 3: nothing to do, every run of this plan is finished")
     say("Step 3 of 3: table and figures")
-    if not ours.first:
+    if not main:
         return []
     notes = () if clipset.synthetic else clipset.notes  # what the reader found amiss in the data
     return render(configs, places, command=command, data_notes=notes, landed=landed, say=say)
 
 
 def _silent(_: str) -> None:
-    """Say nothing: the first process of the training says it."""
+    """Say nothing: the main process says it."""
 
 
 def _set_aside(results: Path, configs: list[RunConfig], say: Callable[[str], None]) -> None:

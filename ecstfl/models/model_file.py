@@ -24,7 +24,6 @@ from torch import Tensor
 
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
-from ecstfl.runs.checkpoint import same_bytes
 
 MODEL_FORMAT: Final = "ecstfl-1"
 """What the header calls this version; another one is refused."""
@@ -86,7 +85,26 @@ def model_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> byt
     """Return the content of a model file, equal for equal models; the checksum joins the header."""
     own = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     content = safetensors_bytes(own, metadata=dict(header) | {DIGEST: digest(own, header)})
-    return same_bytes(content)
+    return _sorted_metadata(content)
+
+
+def _sorted_metadata(content: bytes) -> bytes:
+    """Order the metadata of a safetensors file, so that equal models are equal files.
+
+    The library writes it in the order of a hash table that is seeded anew each time.
+
+    Args:
+        content: a whole safetensors file.
+
+    Returns:
+        The same file, its metadata sorted by name.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    metadata = dict(sorted(header.pop("__metadata__", {}).items()))
+    text = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def read_model(path: Path, expected_format: str) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -40,7 +40,7 @@ from ecstfl.predict.windows import (
 )
 from ecstfl.runs.config import RunConfig, from_dict
 from ecstfl.runs.run_folder import read_run
-from ecstfl.training.train import score
+from ecstfl.training.scoring import score
 from ecstfl.video.reading import read_frames
 
 HONESTY: Final = "Recognises displayed expressions, not feelings; not for decisions about people."

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import pickle
 import warnings
 from pathlib import Path
@@ -84,22 +83,3 @@ def _parse(content: bytes, config_hash: str) -> dict[str, Any]:
     if state.get("config_hash", config_hash) != config_hash:
         raise ValueError("it belongs to another configuration")
     return state
-
-
-def same_bytes(content: bytes) -> bytes:
-    """Order the metadata of a safetensors file, so that equal models are equal files.
-
-    The library writes it in the order of a hash table that is seeded anew each time.
-
-    Args:
-        content: a whole safetensors file.
-
-    Returns:
-        The same file, its metadata sorted by name.
-    """
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    metadata = dict(sorted(header.pop("__metadata__", {}).items()))
-    text = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight
-    return len(text).to_bytes(8, "little") + text + content[start:]

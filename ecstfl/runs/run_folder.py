@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import platform
@@ -27,11 +28,14 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from torch import nn
 
 import ecstfl
 from ecstfl.errors import UserError
 from ecstfl.files import PART, atomic_write, move_aside, remove_parts
-from ecstfl.runs.config import RunConfig
+from ecstfl.labels import CLASSES
+from ecstfl.models.model_file import MODEL_FORMAT, model_bytes
+from ecstfl.runs.config import RunConfig, canonical_json
 
 SCHEMA = 1
 
@@ -133,6 +137,14 @@ def read_features(directory: Path) -> dict[str, np.ndarray]:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is missing or broken ({error}): run again to redo it") from None
+
+
+def save_model(path: Path, model: nn.Module, config: RunConfig) -> None:
+    """Write weights and configuration as safetensors (nothing in it is ever executed)."""
+    header = {"format": MODEL_FORMAT, "config": canonical_json(dataclasses.asdict(config))}
+    header["classes"] = json.dumps(CLASSES)
+    with atomic_write(path) as file:
+        file.write(model_bytes(model.state_dict(), header))
 
 
 @contextlib.contextmanager

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
+from ecstfl.clips.cache import StoredClips
+from ecstfl.datasets.clipset import ClipSet
+from ecstfl.distributed import world_size
 from ecstfl.errors import UserError
 from ecstfl.runs.config import RunConfig
+from ecstfl.training.trial import trial_steps
+
+Run = dict[str, Any]
 
 _SPELLINGS = (
     "DefaultCPUAllocator: can't allocate memory",
@@ -50,19 +61,49 @@ def fitting_batch(step: Callable[[int], None], batch: int) -> int:
     return 0
 
 
-def out_of_memory(config: RunConfig, step: Callable[[int], None]) -> UserError:
-    """Return the sentence for a run that ran out of memory, with the batch that would fit.
+def explain_out_of_memory(train: Callable[..., Run]) -> Callable[..., Run]:
+    """Let a training that runs out of memory end in a sentence, with the batch that would fit."""
 
-    Call it outside the ``except`` clause: there, the failed step's tensors are still alive.
-    """
-    _free()
-    fits = fitting_batch(step, config.optim.batch)
-    advice = (
-        f"a batch of {fits} would fit (--batch {fits}; another batch is another experiment)"
-        if fits
-        else "not even a batch of 2 fits: take a smaller width, fewer frames or more memory"
-    )
-    return UserError(f"{config.name}: out of memory at batch {config.optim.batch}; {advice}")
+    @functools.wraps(train)
+    def run(
+        config: RunConfig,
+        clipset: ClipSet,
+        clips: np.ndarray | StoredClips,
+        results: Path,
+        *,
+        device: str = "cpu",
+        **options: Any,
+    ) -> Run:
+        try:
+            return train(config, clipset, clips, results, device=device, **options)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        # outside the except clause: there, the failed step would still hold its memory
+        _free()
+        raise UserError(
+            f"{config.name}: out of memory at batch {config.optim.batch}"
+            + _advice(config, clips, device)
+        )
+
+    return run
+
+
+def _advice(config: RunConfig, clips: np.ndarray | StoredClips, device: str) -> str:
+    batch = config.optim.batch
+    if world_size() > 1:  # a trial step would wait for the others
+        return f" over {world_size()} processes; try --batch {batch // 2}"
+
+    def step(batch: int) -> None:
+        smaller = replace(config, optim=replace(config.optim, batch=batch, accumulate=1))
+        trial_steps(smaller, clips, device, 2)
+
+    fits = fitting_batch(step, batch)
+    if fits:
+        return (
+            f"; a batch of {fits} would fit (--batch {fits}; another batch is another experiment)"
+        )
+    return "; not even a batch of 2 fits: take a smaller width, fewer frames or more memory"
 
 
 def _free() -> None:

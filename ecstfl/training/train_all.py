@@ -14,6 +14,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,18 +23,27 @@ from tqdm import tqdm
 
 from ecstfl.clips.preprocess_set import Prepared, preprocess
 from ecstfl.datasets.clipset import ClipSet
+from ecstfl.distributed import broadcast, is_main_process
 from ecstfl.errors import UserError
+from ecstfl.files import cores
 from ecstfl.losses.methods import method_names
 from ecstfl.runs.config import RunConfig
 from ecstfl.runs.places import Places
 from ecstfl.runs.run_folder import claim, finished_run, run_directory, sweep
-from ecstfl.training.parallel import crew, decide
-from ecstfl.training.train import train_run
+from ecstfl.training.loop import train_run
+
+KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**36),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+"""What makes glibc keep freed memory in the processes started here. It hands blocks of a step's
+size back to the system after every use, and getting them again costs a tenth of the step."""
 
 
 def is_missing(config: RunConfig, places: Places) -> bool:
     """Whether a run is yet to be trained; the processes of one training must all think alike."""
-    return decide(crew().first and finished_run(places.results, config) is None)
+    return broadcast(is_main_process() and finished_run(places.results, config) is None)
 
 
 def train_all(
@@ -53,41 +64,22 @@ def train_all(
         UserError: a run failed; the others' finished work is kept.
     """
     if workers == 1:
-        with _Bars(configs if crew().first else []) as bars:
-            _train_pending(configs, prepared, places, device, bars.epoch)
+        with _Bars(configs) as bars:
+            _train_pending(configs, prepared, places, device, bars.start, bars.epoch)
         return
+    for name, value in KEEP_MEMORY.items():
+        os.environ.setdefault(name, value)
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    arguments = (configs, clipset, places, device, threads, messages)
+    arguments = (configs, clipset, places, device, max(1, cores() // workers), messages)
     processes = [
         context.Process(target=_worker, args=(*arguments, n), daemon=True) for n in range(workers)
     ]
-    with _keeping_memory():
-        for process in processes:
-            process.start()
+    for process in processes:
+        process.start()
     try:
         with _Bars(configs) as bars:
-            working = set(range(workers))
-            while working:
-                try:
-                    kind, *content = messages.get(timeout=1.0)
-                except queue.Empty:
-                    dead = [n for n in working if processes[n].exitcode not in (None, 0)]
-                    if dead and messages.empty():
-                        raise UserError(
-                            "a training process was killed (out of memory?); finished epochs are "
-                            "kept: run the same command again, with --workers 1"
-                        ) from None
-                    continue
-                if kind == "epoch":
-                    bars.epoch(*content)
-                elif kind == "error":
-                    raise UserError(content[0])
-                elif kind == "crash":
-                    raise RuntimeError(f"a training process failed:\n{content[0]}")
-                else:
-                    working.discard(content[0])
+            _follow(processes, messages, bars)
     finally:
         for process in processes:
             process.terminate()
@@ -97,25 +89,30 @@ def train_all(
             sweep(run_directory(places.results, config))
 
 
-@contextmanager
-def _keeping_memory() -> Iterator[None]:
-    """Start processes that keep freed memory, unless the environment says otherwise.
-
-    glibc hands blocks of a step's size back to the system after every use, and getting them again
-    costs a tenth of the step. Other libraries ignore this.
-    """
-    wanted = {
-        "MALLOC_MMAP_MAX_": "0",
-        "MALLOC_TRIM_THRESHOLD_": str(2**36),
-        "MALLOC_TOP_PAD_": str(2**26),
-    }
-    added = [name for name in wanted if name not in os.environ]
-    os.environ.update({name: wanted[name] for name in added})
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
+def _follow(processes: list[Any], messages: Any, bars: _Bars) -> None:
+    """Show what the processes report, until all are done or one has failed."""
+    working = set(range(len(processes)))
+    while working:
+        try:
+            kind, *content = messages.get(timeout=1.0)
+        except queue.Empty:
+            dead = [n for n in working if processes[n].exitcode not in (None, 0)]
+            if dead and messages.empty():
+                raise UserError(
+                    "a training process was killed (out of memory?); finished epochs are "
+                    "kept: run the same command again, with --workers 1"
+                ) from None
+            continue
+        if kind == "start":
+            bars.start(*content)
+        elif kind == "epoch":
+            bars.epoch(*content)
+        elif kind == "error":
+            raise UserError(content[0])
+        elif kind == "crash":
+            raise RuntimeError(f"a training process failed:\n{content[0]}")
+        else:
+            working.discard(content[0])
 
 
 def _worker(
@@ -131,16 +128,18 @@ def _worker(
     torch.set_num_threads(threads)
     parent = os.getppid()
 
-    def epoch(config: RunConfig, done: int, record: dict[str, float]) -> None:
+    def tell(kind: str, *content: Any) -> None:
         if os.getppid() != parent:
             sys.exit(1)  # nobody is listening any more; the checkpoint is written
-        messages.put(("epoch", config, done, record))
+        messages.put((kind, *content))
 
     try:
         prepared = preprocess(clipset, configs[0].preprocess, places.cache, progress=False)
         # Each worker starts at another run, so that they rarely want the same one.
         order = configs[number:] + configs[:number]
-        _train_pending(order, prepared, places, device, epoch)
+        _train_pending(
+            order, prepared, places, device, partial(tell, "start"), partial(tell, "epoch")
+        )
         messages.put(("done", number))
     except UserError as error:
         messages.put(("error", str(error)))
@@ -153,22 +152,20 @@ def _train_pending(
     prepared: Prepared,
     places: Places,
     device: str,
+    start: Callable[[RunConfig], None],
     epoch: Callable[[RunConfig, int, dict[str, float]], None],
 ) -> None:
     """Train what is neither finished nor claimed, until everything is finished."""
-    while True:
-        pending = [c for c in configs if is_missing(c, places)]
-        if crew().first:
-            clear([c for c in configs if c not in pending], places)
-        if not pending:
-            return
+    trained = True
+    while trained:  # else the rest is claimed by a process that will finish it
         trained = False
+        pending = [c for c in configs if is_missing(c, places)]
+        clear([c for c in configs if c not in pending], places)
         for config in pending:
-            directory = run_directory(places.results, config)
-            # of the processes of one training the first claims for all
-            with claim(directory) if crew().first else nullcontext(True) as mine:
-                if not decide(mine) or not is_missing(config, places):
+            with _claimed(run_directory(places.results, config)) as mine:
+                if not mine or not is_missing(config, places):
                     continue
+                start(config)
                 train_run(
                     config,
                     prepared.clipset,
@@ -178,8 +175,13 @@ def _train_pending(
                     progress=lambda done, _, record, config=config: epoch(config, done, record),
                 )
                 trained = True
-        if not trained:
-            return  # the rest is claimed by a process that will finish it
+
+
+@contextmanager
+def _claimed(directory: Path) -> Iterator[bool]:
+    """Claim a run; of the processes of one training the main one claims it for all."""
+    with claim(directory) if is_main_process() else nullcontext(True) as mine:
+        yield broadcast(mine)
 
 
 def clear(finished: list[RunConfig], places: Places) -> None:
@@ -189,34 +191,47 @@ def clear(finished: list[RunConfig], places: Places) -> None:
 
 
 class _Bars:
-    """One tqdm bar a run, opened when its first epoch is reported."""
+    """One tqdm bar a run: epochs, seconds left, and how many clips are right so far.
+
+    Several runs have one more bar, of all their epochs. Only the main process draws.
+    """
 
     def __init__(self, configs: list[RunConfig]) -> None:
-        self._place = {config: i for i, config in enumerate(configs)}
+        several = len(configs) > 1
+        self._place = {config: i + several for i, config in enumerate(configs)}
         self._bars: dict[RunConfig, tqdm] = {}
+        epochs = sum(config.optim.epochs for config in configs)
+        self._all = self._bar("all runs", epochs, 0) if several else None
 
     def __enter__(self) -> _Bars:
         return self
 
+    def _bar(self, name: str, epochs: int, place: int) -> tqdm:
+        quiet = not is_main_process()
+        return tqdm(total=epochs, desc=name, unit="epoch", position=place, disable=quiet)
+
+    def start(self, config: RunConfig) -> None:
+        """Open the bar of a run; from here its time is counted."""
+        name = f"{method_names(config.loss)[-1]} fold {config.fold} seed {config.seed}"
+        self._bars[config] = self._bar(name, config.optim.epochs, self._place[config])
+
     def epoch(self, config: RunConfig, done: int, record: dict[str, float]) -> None:
-        if config not in self._bars:
-            self._bars[config] = tqdm(
-                total=config.optim.epochs,
-                initial=done - 1,
-                desc=f"{method_names(config.loss)[-1]} fold {config.fold} seed {config.seed}",
-                unit="epoch",
-                position=self._place[config],
-            )
+        """Show an epoch's record; the first one tells how many an earlier command has done."""
         bar = self._bars[config]
-        bar.update(done - bar.n)
-        bar.set_postfix(
-            {
-                "CE": f"{record['ce']:.3f}",
-                "train": f"{100 * record['train_war']:.0f}%",
-                "ratio": f"{record['ratio']:.2f}",
-            }
-        )
+        before = bar.n
+        if not before:
+            before = bar.n = bar.initial = done - 1
+            if self._all is not None:
+                self._all.initial += before
+                self._all.n += before
+        told = {"CE": f"{record['ce']:.2f}", "training clips right": f"{record['train_war']:.0%}"}
+        if "held_out_war" in record:
+            told["held-out"] = f"{record['held_out_war']:.0%}"
+        bar.set_postfix(told, refresh=False)
+        bar.update(done - before)
+        if self._all is not None:
+            self._all.update(done - before)
 
     def __exit__(self, *_: object) -> None:
-        for bar in self._bars.values():
+        for bar in [*self._bars.values(), *([self._all] if self._all is not None else [])]:
             bar.close()

@@ -135,7 +135,7 @@ LINKS: Final = (
     Link(
         "claim 1 (3), (4)",
         "train on some folds, test on another",
-        "ecstfl.training.train.train_run",
+        "ecstfl.training.loop.train_run",
         "test_train.py::test_test_clips_never_reach_training",
         "06_training",
         "The loop by hand",

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from ecstfl.figures.comparison import COLOURS, title_of
 from ecstfl.losses.ec_stfl import FORMS, ec_stfl_loss
 from ecstfl.runs.run_folder import Run
-from ecstfl.training.samplers import Composition, composition
+from lessonkit.composition import Composition, composition
 
 _LOOKS = (("-", COLOURS[1]), ("--", COLOURS[3]), (":", COLOURS[5]), ("-.", "0.2"))
 

@@ -45,14 +45,18 @@ settings = lessons.start("06")
 # other fold. (The first time this takes a while: faces are found and aligned. Then there is a cache.)
 
 # %%
+from lessonkit.composition import composition, observed_composition
 from lessonkit.practice import PLAIN_VIEW, practice_clips, practice_run
 from lessonkit.reference_results import reference_pairs
 from lessonkit.stamp import run_id, stamp
 
 from ecstfl.experiments.reproduce import choose_device
+from ecstfl.models.backbones import build_backbone
 from ecstfl.models.tap import Tap
-from ecstfl.training.samplers import MPerClassSampler, composition, observed_composition
-from ecstfl.training.train import batches, build_backbone, learning_rate, split_clips, train_run
+from ecstfl.training.loop import train_run
+from ecstfl.training.optimizers import learning_rate
+from ecstfl.training.samplers import MPerClassSampler, epoch_batches
+from ecstfl.training.splits import split_clips
 
 clipset, clips = practice_clips(settings.choose(smoke=2, quick=5, full=40))
 print(
@@ -78,7 +82,7 @@ train, held_out = split_clips(clipset, config)
 pictures = torch.from_numpy(clips[train])
 labels = torch.from_numpy(clipset.labels[train])
 lam = config.loss.weight
-steps_an_epoch = len(batches(clipset.labels[train], config.optim, config.seed, 0))
+steps_an_epoch = len(epoch_batches(clipset.labels[train], config.optim, config.seed, 0))
 steps = config.optim.epochs * steps_an_epoch
 
 torch.manual_seed(config.seed)
@@ -88,7 +92,7 @@ by_hand = []
 step = 0
 for epoch in range(config.optim.epochs):
     network.train()
-    for index in batches(clipset.labels[train], config.optim, config.seed, epoch):
+    for index in epoch_batches(clipset.labels[train], config.optim, config.seed, epoch):
         optimizer.param_groups[0]["lr"] = learning_rate(step, steps, config.optim.lr)
         with Tap(network, config.backbone.tap) as tapped:
             logits, features = tapped(center_view(pictures[index], config.augment))
@@ -379,7 +383,7 @@ plots_training.dfew_batch(24)
 
 # %%
 prior = np.repeat(np.arange(7), np.array(DFEW_COUNTS) // 10)  # DFEW's sizes, a tenth of the clips
-plain = batches(prior, config.optim, 0, 0)
+plain = epoch_batches(prior, config.optim, 0, 0)
 grouped = MPerClassSampler(prior, m=3, batch_size=24, seed=0)
 disgust = {
     "exact (whole of DFEW)": composition(24)[5],
@@ -403,7 +407,7 @@ assert round(disgust["exact (whole of DFEW)"].pair, 3) == 0.035
 # the little network: how hard does each loss pull at the features?
 
 # %%
-index = batches(clipset.labels[train], config.optim, 0, 0)[0]
+index = epoch_batches(clipset.labels[train], config.optim, 0, 0)[0]
 network.train()
 with Tap(network, config.backbone.tap) as tapped:
     _, features = tapped(center_view(pictures[index], config.augment))

@@ -509,7 +509,7 @@ from lessonkit import plots_training
 from lessonkit.practice import practice_clips, practice_run
 from lessonkit.stamp import stamp
 
-from ecstfl.training.train import train_run
+from ecstfl.training.loop import train_run
 
 clipset, clips = practice_clips(settings.choose(smoke=2, quick=5, full=20))
 epochs = settings.choose(smoke=2, quick=25, full=40)

@@ -18,13 +18,14 @@ from ecstfl.cli.main import main
 from ecstfl.errors import UserError
 from ecstfl.files import move_aside, write_json
 from ecstfl.losses.methods import LossConfig
+from ecstfl.models.backbones import build_backbone
 from ecstfl.predict.recognizer import load_model
 from ecstfl.runs.checkpoint import MAGIC, read_checkpoint, write_checkpoint
 from ecstfl.runs.config import OptimConfig
-from ecstfl.runs.run_folder import finished_run, run_directory, write_features
-from ecstfl.training import train as training
+from ecstfl.runs.run_folder import finished_run, run_directory, save_model, write_features
+from ecstfl.training import forward
+from ecstfl.training.loop import train_run
 from ecstfl.training.memory import fitting_batch, is_out_of_memory
-from ecstfl.training.train import train_run
 from ecstfl.video.files import content_sha256
 
 HERE = Path(__file__).parents[1]
@@ -246,9 +247,9 @@ def test_a_checkpoint_of_another_network_starts_anew(tmp_path, data):
 
 def test_equal_models_are_equal_files_and_still_models(tmp_path, data):
     config = toy_config(data[0])
-    model = training.build_backbone(config.backbone, 4, 16)
+    model = build_backbone(config.backbone, 4, 16)
     for n in range(5):
-        training.save_model(tmp_path / f"{n}.safetensors", model, config)
+        save_model(tmp_path / f"{n}.safetensors", model, config)
     files = [(tmp_path / f"{n}.safetensors").read_bytes() for n in range(5)]
     assert len(set(files)) == 1
     weights = load_model(tmp_path / "0.safetensors")[1].state_dict()
@@ -261,7 +262,7 @@ FULL = """
     from pathlib import Path
     from toy import toy_config, toy_data
     from ecstfl.errors import UserError
-    from ecstfl.training.train import train_run
+    from ecstfl.training.loop import train_run
     folder, limit = Path(sys.argv[1]), int(sys.argv[2])
     if limit:
         import resource
@@ -346,14 +347,14 @@ def test_other_failures_of_a_trial_are_not_hidden():
 
 @pytest.mark.parametrize(("room", "advice"), [(4, "a batch of 3 would fit"), (1, "not even a b")])
 def test_a_run_without_memory_says_what_would_fit(tmp_path, data, monkeypatch, room, advice):
-    view = training.training_view
+    view = forward.training_view
 
     def hungry(clips, *rest):
         if len(clips) > room:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot")
         return view(clips, *rest)
 
-    monkeypatch.setattr(training, "training_view", hungry)
+    monkeypatch.setattr(forward, "training_view", hungry)
     with pytest.raises(UserError, match=f"out of memory at batch 14; {advice}"):
         train_run(toy_config(data[0]), *data, tmp_path)
 
@@ -370,7 +371,7 @@ def test_memory_that_really_runs_out(tmp_path):
         from ecstfl.clips.augment import AugmentConfig
         from ecstfl.models.backbones import BackboneConfig
         from ecstfl.errors import UserError
-        from ecstfl.training.train import train_run
+        from ecstfl.training.loop import train_run
         torch.set_num_threads(1)
         clipset, clips = toy_data()
         clips = np.ascontiguousarray(clips.repeat(4, 2).repeat(4, 3).repeat(2, 1))

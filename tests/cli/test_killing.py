@@ -23,7 +23,7 @@ from ecstfl.files import atomic_write
 from ecstfl.runs.places import Places
 from ecstfl.runs.run_folder import claim, run_directory, sweep
 from ecstfl.training import train_all
-from ecstfl.training.train import train_run
+from ecstfl.training.loop import train_run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 HERE = Path(__file__).parents[1]
@@ -36,7 +36,7 @@ import torch
 torch.set_num_threads(1)
 from toy import toy_config, toy_data
 from ecstfl.runs import run_folder as runs
-from ecstfl.training import train, train_all
+from ecstfl.training import train_all
 clipset, clips = toy_data()
 folder = Path(sys.argv[1])
 
@@ -53,7 +53,7 @@ def work(configs, prepare=lambda: None):
         return pid
     try:
         prepare()
-        train_all._train_pending(configs, prepared, places, "cpu", lambda *_: None)
+        train_all._train_pending(configs, prepared, places, "cpu", lambda *_: None, lambda *_: None)
     except BaseException:
         import traceback
         traceback.print_exc()
@@ -207,7 +207,7 @@ def test_a_kill_at_every_step_of_every_write_changes_nothing(tmp_path, quiet):
 SHARED = """
     configs = [toy_config(clipset, epochs=3, seed=s, fold=f) for s in (0, 1) for f in (1, 2, 3)]
     log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    original = train.train_run
+    original = train_all.train_run
 
     def noted(config, *arguments, **options):
         os.write(log, f"begin {config.name}\\n".encode())

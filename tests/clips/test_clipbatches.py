@@ -12,7 +12,7 @@ from ecstfl.clips.batches import ClipBatches
 from ecstfl.clips.cache import ClipCache, StoredClips
 from ecstfl.clips.preprocess import PreparedClip
 from ecstfl.runs.run_folder import read_features, read_run, run_directory
-from ecstfl.training.train import train_run
+from ecstfl.training.loop import train_run
 
 STORED = np.random.default_rng(0).integers(0, 256, (150, 2, 4, 4, 3), dtype=np.uint8)
 ROWS = np.random.default_rng(1).permutation(150)[:130]

@@ -22,7 +22,7 @@ from ecstfl.evaluation.table import (
 )
 from ecstfl.labels import CLASSES
 from ecstfl.runs.run_folder import read_features, run_directory
-from ecstfl.training.train import train_run
+from ecstfl.training.loop import train_run
 
 SURPRISE = CLASSES.index("Surprise")
 

@@ -13,7 +13,7 @@ from ecstfl.errors import UserError
 from ecstfl.evaluation.table import build_table, markdown, notes, to_csv
 from ecstfl.files import write_json
 from ecstfl.runs.run_folder import read_features, run_directory, write_features
-from ecstfl.training.train import train_run
+from ecstfl.training.loop import train_run
 
 
 @pytest.fixture(scope="module")

@@ -211,7 +211,7 @@ def test_slow_bfloat16_is_told_only_where_it_is_asked_for_and_slow(monkeypatch):
     plain = toy_config(clipset)
     half = dataclasses.replace(plain, optim=dataclasses.replace(plain.optim, precision="bf16"))
     seconds = {"bf16": 3.0, "fp32": 1.0}
-    monkeypatch.setattr(estimate, "seconds_a_clip", lambda *a: seconds[a[-1]])
+    monkeypatch.setattr(estimate, "seconds_per_clip", lambda *a: seconds[a[-1]])
     advice = estimate.bfloat16_advice(half, None, 1, "cpu")
     assert "3.0 times as long" in advice
     assert "--precision fp32" in advice
@@ -250,13 +250,3 @@ def test_two_rows_of_one_form_become_one_under_a_weight():
         "paper",
         "released",
     ]
-
-
-def test_only_the_training_processes_are_told_to_keep_memory(monkeypatch):
-    monkeypatch.setenv("MALLOC_MMAP_MAX_", "7")
-    monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
-    before = dict(os.environ)
-    with train_all._keeping_memory():
-        assert os.environ["MALLOC_MMAP_MAX_"] == "7"
-        assert int(os.environ["MALLOC_TOP_PAD_"]) > 0
-    assert dict(os.environ) == before

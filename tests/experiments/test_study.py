@@ -20,7 +20,8 @@ from ecstfl.metrics.recognition import confusion_matrix, war
 from ecstfl.models.backbones import BackboneConfig
 from ecstfl.runs.places import Places
 from ecstfl.runs.run_folder import read_features, run_directory, write_features
-from ecstfl.training.train import split_clips, train_run
+from ecstfl.training.loop import train_run
+from ecstfl.training.splits import split_clips
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from lessonkit import plots_training as plots
+from lessonkit.composition import composition
 from scipy import stats
 from torch import nn
 from torch.nn import functional as F
 
 from ecstfl.losses.ec_stfl import FORMS, ec_stfl_loss
-from ecstfl.training.samplers import composition
 
 
 def made_up_run(method, war, ratio, epochs=4, synthetic=True):

@@ -5,7 +5,7 @@ import pytest
 from lessonkit.practice import PREPROCESS, practice_clips, practice_run
 
 from ecstfl.errors import UserError
-from ecstfl.training.train import split_clips
+from ecstfl.training.splits import split_clips
 
 
 @pytest.mark.slow

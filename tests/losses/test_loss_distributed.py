@@ -11,10 +11,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from ecstfl.distributed import gather
+from ecstfl.distributed import gather, leave_process_group
 from ecstfl.losses.ec_stfl import ECSTFLLoss, JointLoss
 from ecstfl.models.tap import Tap
-from ecstfl.training.parallel import leave
 from ecstfl.training.samplers import MPerClassSampler
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without distributed")
@@ -78,7 +77,7 @@ def work(rank, ranks, port, queue):
         results["batches"] = list(sampler)
         dist.barrier()
         del net
-        leave()
+        leave_process_group()
         queue.put((rank, results))
     except Exception:
         queue.put((rank, traceback.format_exc()))

@@ -8,8 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-
-from ecstfl.training.samplers import composition
+from lessonkit.composition import composition
 
 PAGE = Path(__file__).parents[2] / "docs" / "loss.md"
 TEXT = PAGE.read_text(encoding="utf-8")

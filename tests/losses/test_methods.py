@@ -10,8 +10,9 @@ from ecstfl.losses.ec_stfl import JointLoss, ec_stfl_loss, warmup
 from ecstfl.losses.methods import METHODS, CousinJointLoss, LossConfig, build_method
 from ecstfl.runs.checkpoint import read_checkpoint
 from ecstfl.runs.run_folder import read_features, run_directory
-from ecstfl.training import train as training
-from ecstfl.training.train import train_run
+from ecstfl.training import learner
+from ecstfl.training.loop import train_run
+from ecstfl.training.optimizers import weight_groups
 
 LIBRARY = ("supcon", "triplet")
 WEIGHTS = {"center": 1e-3, "contrastive-center": 0.1, "supcon": 0.1, "triplet": 0.5}
@@ -138,7 +139,7 @@ def test_centres_learn_and_survive_a_kill(data, tmp_path, name, monkeypatch):
         built.append(build_method(*arguments, **options))
         return built[-1]
 
-    monkeypatch.setattr(training, "build_method", remember)
+    monkeypatch.setattr(learner, "build_method", remember)
     whole = train_run(config, clipset, clips, tmp_path / "whole")
 
     def kill(done, _epochs, _record):
@@ -167,7 +168,7 @@ def test_learned_centres_are_in_the_optimiser_without_decay(data):
         config = toy_config(clipset, method=name)
         model = torch.nn.Linear(4, 3)
         joint = build_method(config.loss, 7, 6, 0)
-        found = training.weight_groups(model, joint, 0.5)
+        found = weight_groups(model, joint, 0.5)
         assert len(found) == groups
         if groups == 3:
             assert found[2]["params"] == list(joint.parameters())

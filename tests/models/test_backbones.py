@@ -28,7 +28,7 @@ from ecstfl.models.tap import Tap
 from ecstfl.predict.recognizer import load_model
 from ecstfl.runs.config import OptimConfig, canonical_json, from_dict
 from ecstfl.runs.run_folder import run_directory
-from ecstfl.training.train import train_run
+from ecstfl.training.loop import train_run
 
 ZOO = tuple(name for name in BACKBONES if name != "c3d")
 

@@ -21,7 +21,7 @@ from ecstfl.models.backbones import build_backbone
 from ecstfl.predict import annotate
 from ecstfl.predict.annotate import annotate_video, draw, write_video
 from ecstfl.predict.recognizer import HONESTY, Options, Recognizer
-from ecstfl.training.train import save_model
+from ecstfl.runs.run_folder import save_model
 from ecstfl.video.reading import read_frames
 
 

@@ -48,8 +48,8 @@ from ecstfl.predict.recognizer import (
 )
 from ecstfl.predict.windows import Windower, WindowPlan, follow_all
 from ecstfl.runs.config import canonical_json, hash_clipset
-from ecstfl.runs.run_folder import read_features, run_directory
-from ecstfl.training.train import save_model, train_run
+from ecstfl.runs.run_folder import read_features, run_directory, save_model
+from ecstfl.training.loop import train_run
 
 SIDE, FACE = 64, 20
 

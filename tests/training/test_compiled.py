@@ -11,10 +11,9 @@ from toy import toy_config, toy_data
 from ecstfl.errors import UserError
 from ecstfl.models.tap import Tap
 from ecstfl.runs.run_folder import run_directory
-from ecstfl.training import compiled as module
-from ecstfl.training.compiled import compiled
-from ecstfl.training.parallel import Crew
-from ecstfl.training.train import train_run
+from ecstfl.training import forward as module
+from ecstfl.training.forward import compiled
+from ecstfl.training.loop import train_run
 
 
 def config_of(clipset, **changes):
@@ -82,7 +81,7 @@ def test_graphs_without_a_gpu_are_refused(data, tmp_path):
 
 
 def test_several_processes_are_refused(monkeypatch):
-    monkeypatch.setattr(module, "crew", lambda: Crew(0, 2))
+    monkeypatch.setattr(module, "world_size", lambda: 2)
     tap = Tap(torch.nn.Sequential(torch.nn.Linear(2, 2)), "0")
     with pytest.raises(UserError, match="one process: leave it out under torchrun"):
         compiled(tap, "on", "cpu")

@@ -13,11 +13,23 @@ from together import config_of
 from torch import nn
 from toy import toy_data
 
+from ecstfl import distributed
 from ecstfl.clips.augment import AugmentConfig, training_view
+from ecstfl.distributed import (
+    barrier,
+    broadcast,
+    is_main_process,
+    local_rows,
+    main_process_first,
+    main_process_only,
+    process_group,
+    rank,
+    world_size,
+)
 from ecstfl.predict.recognizer import load_model
 from ecstfl.runs.run_folder import read_features, read_run, run_directory
-from ecstfl.training.parallel import Crew, crew, decide, joined, replicated, shared_batch_norm, wait
-from ecstfl.training.train import train_run
+from ecstfl.training.data_parallel import replicated, synchronized_batch_norm
+from ecstfl.training.loop import train_run
 
 HERE = Path(__file__).parents[1]
 METHODS = ("softmax", "ec-stfl", "center")
@@ -84,17 +96,22 @@ def test_every_process_returns_the_run_and_the_first_alone_writes(both):
         assert files == {"run.json", "features.npz", "model.safetensors"}
 
 
-def test_shares_cover_a_batch_once_and_evenly():
+def test_rows_cover_a_batch_once_and_evenly(monkeypatch):
+    def rows_of(number, size, n):
+        monkeypatch.setattr(distributed, "rank", lambda: number)
+        monkeypatch.setattr(distributed, "world_size", lambda: size)
+        return local_rows(n)
+
     for size in (1, 2, 3, 5):
         for n in range(size, 20):
-            shares = [Crew(rank, size).share(n) for rank in range(size)]
+            shares = [rows_of(number, size, n) for number in range(size)]
             assert [i for s in shares for i in range(n)[s]] == list(range(n))
             lengths = [s.stop - s.start for s in shares]
             assert max(lengths) - min(lengths) <= 1
             assert min(lengths) >= 1
 
 
-def test_a_share_sees_the_views_that_one_process_would_have_seen():
+def test_a_process_sees_the_views_that_one_process_would_have_seen():
     stored = torch.from_numpy(CLIPS[:7])
     config = AugmentConfig(size=16, frames=2)
     whole = training_view(stored, config, torch.Generator().manual_seed(5))
@@ -105,25 +122,27 @@ def test_a_share_sees_the_views_that_one_process_would_have_seen():
 
 def test_alone_nothing_changes():
     model = nn.Sequential(nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4))
-    assert crew() == Crew(0, 1)
-    assert shared_batch_norm(model) is model
+    assert (rank(), world_size(), is_main_process()) == (0, 1, True)
+    assert synchronized_batch_norm(model) is model
     assert type(model[1]) is nn.BatchNorm3d
     assert replicated(model, "1") == (model, "1")
-    assert decide(True)
-    assert not decide(False)
-    wait()
-    with joined("cpu") as ours:
-        assert ours.alone
+    assert broadcast(True)
+    assert not broadcast(False)
+    assert main_process_only(lambda x: x + 1)(1) == 2
+    barrier()
+    with process_group("cpu"), main_process_first():
+        assert world_size() == 1
 
 
 LEAVING = """
 import gc, weakref
 import torch.distributed as dist
 from torch import nn
-from ecstfl.training.parallel import joined, replicated
+from ecstfl.distributed import process_group
+from ecstfl.training.data_parallel import replicated
 
 gc.disable()  # a network in a circle lives until somebody looks for it
-with joined("cpu"):
+with process_group("cpu"):
     replica, _ = replicated(nn.Linear(2, 2), "")
     circle = [replica]
     circle.append(circle)

@@ -1,4 +1,4 @@
-"""What the samplers promise: balance, coverage, determinism, ranks; and the chances they change."""
+"""What the samplers promise: balance, coverage, determinism."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecstfl.labels import DFEW_COUNTS
-from ecstfl.training.samplers import (
-    MPerClassSampler,
-    PlainSampler,
-    composition,
-    observed_composition,
-)
+from ecstfl.training.samplers import MPerClassSampler, plain_batches
 
 quick = settings(max_examples=40, deadline=None)
 
@@ -117,21 +111,9 @@ def test_epochs_continue_one_stream():
     assert pieces == long
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_ranks_share_the_stream_of_one_process(ranks):
-    labels = long_tail()
-    alone = list(MPerClassSampler(labels, 3, 12, batches=6 * ranks))
-    together = [
-        list(MPerClassSampler(labels, 3, 12, batches=6, rank=r, world_size=ranks))
-        for r in range(ranks)
-    ]
-    assert [batch for step in zip(*together, strict=True) for batch in step] == alone
-
-
 def test_length():
     labels = long_tail()  # 286
     assert len(MPerClassSampler(labels, 3, 24)) == 11
-    assert len(MPerClassSampler(labels, 3, 24, rank=1, world_size=2)) == 5
     assert len(MPerClassSampler([0, 1], 3, 24)) == 1
 
 
@@ -163,96 +145,25 @@ def test_bad_arguments(arguments, message):
         MPerClassSampler(*arguments)
 
 
-def test_bad_ranks_and_epochs():
-    with pytest.raises(ValueError, match=r"give both or none, got 0 and None"):
-        MPerClassSampler([0, 1], 1, 2, rank=0)
-    with pytest.raises(ValueError, match=r"rank: expected 0..1, got 2"):
-        PlainSampler(9, 2, rank=2, world_size=2)
+def test_bad_epochs_and_sizes():
     with pytest.raises(ValueError, match=r"epoch: expected an integer >= 0, got -1"):
-        PlainSampler(9, 2).set_epoch(-1)
+        MPerClassSampler([0, 1], 1, 2).set_epoch(-1)
+    with pytest.raises(ValueError, match=r"batch_size: expected an integer >= 1, got 0"):
+        plain_batches(9, 0)
 
 
 # ---- plain -----------------------------------------------------------------------------------
 
 
 @quick
-@given(
-    n=st.integers(3, 80),
-    batch_size=st.integers(1, 20),
-    ranks=st.integers(1, 3),
-    drop_last=st.booleans(),
-)
-def test_plain_batches_hold_each_sample_at_most_once(n, batch_size, ranks, drop_last):
-    samplers = [
-        PlainSampler(n, batch_size, drop_last=drop_last, rank=r, world_size=ranks)
-        for r in range(ranks)
-    ]
-    batches = [list(sampler) for sampler in samplers]
-    assert {len(b) for b in batches} == {len(samplers[0])}  # no rank waits for another
-    assert all(batch for rank in batches for batch in rank)
-    drawn = [i for rank in batches for batch in rank for i in batch]
-    assert len(drawn) == len(set(drawn))
-    assert len(drawn) >= n - (batch_size * ranks - 1 if drop_last else ranks - 1)
-    assert all(len(b) == batch_size for rank in batches for b in (rank if drop_last else rank[:-1]))
+@given(n=st.integers(1, 80), batch_size=st.integers(1, 20))
+def test_plain_batches_hold_each_sample_once(n, batch_size):
+    batches = plain_batches(n, batch_size)
+    assert sorted(i for batch in batches for i in batch) == list(range(n))
+    assert all(len(batch) == batch_size for batch in batches[:-1])
 
 
-def test_plain_is_a_function_of_seed_and_epoch():
-    one, two = PlainSampler(50, 8, seed=3), PlainSampler(50, 8, seed=3)
-    assert list(one) == list(two)
-    two.set_epoch(1)
-    assert list(one) != list(two)
-    assert list(PlainSampler(50, 8, seed=4)) != list(one)
-
-
-# ---- composition -----------------------------------------------------------------------------
-
-
-def test_disgust_at_the_prior_of_dfew():
-    rows = {row.name: row for row in composition(24)}
-    assert rows["Disgust"].pair == pytest.approx(0.035, abs=5e-4)
-    assert rows["Happy"].pair > 0.95
-    for row in rows.values():
-        assert row.missing + row.alone + row.pair == pytest.approx(1)
-
-
-def test_composition_by_counting_every_batch():
-    """All 2-of-4 batches of a, a, b, c: three of six hold one a and something else, and so on."""
-    a, b, c = composition(2, [2, 1, 1], ["a", "b", "c"])
-    assert (a.missing, a.alone, a.pair) == pytest.approx((1 / 6, 4 / 6, 1 / 6))
-    assert (b.missing, b.alone, b.pair) == pytest.approx((1 / 2, 1 / 2, 0))
-    assert (c.share, c.pair) == pytest.approx((1 / 4, 0))
-
-
-def test_composition_agrees_with_plain_batches():
-    labels = np.repeat(np.arange(7), DFEW_COUNTS)
-    expected = composition(24)
-    sampler = PlainSampler(len(labels), 24, seed=1, drop_last=True)
-    batches = []
-    for epoch in range(4):
-        sampler.set_epoch(epoch)
-        batches += list(sampler)
-    for seen, row in zip(observed_composition(batches, labels), expected, strict=True):
-        assert seen.name == row.name
-        error = 4 * (row.missing * (1 - row.missing) / len(batches)) ** 0.5 + 1e-3
-        assert seen.missing == pytest.approx(row.missing, abs=error)
-        error = 4 * (row.pair * (1 - row.pair) / len(batches)) ** 0.5 + 1e-3
-        assert seen.pair == pytest.approx(row.pair, abs=error)
-
-
-def test_m_per_class_leaves_nobody_alone_or_missing():
-    labels = long_tail()
-    rows = observed_composition(MPerClassSampler(labels, 3, 24), labels)
-    assert [row.pair for row in rows] == [1.0] * 7
-
-
-def test_bad_composition():
-    with pytest.raises(ValueError, match=r"batch_size: expected 1..3 \(all samples\), got 4"):
-        composition(4, [1, 2])
-    with pytest.raises(ValueError, match=r"names: expected 2, one for each count, got 1"):
-        composition(2, [1, 2], ["a"])
-    with pytest.raises(ValueError, match=r"counts: expected an integer >= 0, got -1"):
-        composition(2, [-1, 2])
-    with pytest.raises(ValueError, match=r"batches: expected at least one"):
-        observed_composition([], [0, 1])
-    with pytest.raises(ValueError, match=r"labels: expected integers >= 0, got -1"):
-        observed_composition([[0]], [-1, 1])
+def test_plain_batches_are_a_function_of_seed_and_epoch():
+    assert plain_batches(50, 8, seed=3) == plain_batches(50, 8, seed=3)
+    assert plain_batches(50, 8, seed=3, epoch=1) != plain_batches(50, 8, seed=3)
+    assert plain_batches(50, 8, seed=4) != plain_batches(50, 8, seed=3)

@@ -14,8 +14,11 @@ from ecstfl.models.backbones import BackboneConfig
 from ecstfl.predict.recognizer import load_model
 from ecstfl.runs.config import OptimConfig
 from ecstfl.runs.run_folder import read_features, run_directory
-from ecstfl.training import train as training
-from ecstfl.training.train import _parts, batches, learning_rate, split_clips, train_run
+from ecstfl.training import forward
+from ecstfl.training.loop import train_run
+from ecstfl.training.optimizers import learning_rate
+from ecstfl.training.samplers import epoch_batches, parts_of_batch
+from ecstfl.training.splits import split_clips
 
 VOLATILE = ("seconds", "finished", "provenance")
 
@@ -126,14 +129,14 @@ class _Bomb:
 def test_nan_stops_the_run_and_keeps_the_last_good_epoch(data, tmp_path, monkeypatch):
     clipset, clips = data
     config = toy_config(clipset)
-    view = training.training_view
+    view = forward.training_view
     calls = []
 
     def poisoned(*arguments):
         calls.append(1)
         return view(*arguments) * (float("nan") if len(calls) == 6 else 1)
 
-    monkeypatch.setattr(training, "training_view", poisoned)  # step 2 of epoch 2
+    monkeypatch.setattr(forward, "training_view", poisoned)  # step 2 of epoch 2
     with pytest.raises(UserError, match="NaN or infinite at epoch 2, step 2; the checkpoint of ep"):
         train_run(config, clipset, clips, tmp_path)
     assert (run_directory(tmp_path, config) / "checkpoint.pt").exists()
@@ -179,7 +182,7 @@ def test_the_moving_average_is_what_is_scored_and_kept(data, tmp_path):
 def test_parts_hold_the_whole_batch_and_never_a_single_clip():
     for n in range(2, 30):
         for wanted in range(1, 9):
-            parts = _parts(list(range(n)), wanted)
+            parts = parts_of_batch(list(range(n)), wanted)
             assert [i for part in parts for i in part] == list(range(n))
             assert min(map(len, parts)) >= 2
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -252,14 +255,14 @@ def test_validation_holds_the_next_fold_out_and_never_sees_the_test_fold(data):
 def test_batches_cover_an_epoch_once():
     labels = np.arange(50) % 7
     for epoch in range(3):
-        seen = [i for b in batches(labels, OptimConfig(batch=8), 0, epoch) for i in b]
+        seen = [i for b in epoch_batches(labels, OptimConfig(batch=8), 0, epoch) for i in b]
         assert sorted(seen) == list(range(50))
-    balanced = batches(labels, OptimConfig(batch=14, per_class=2), 0, 0)
+    balanced = epoch_batches(labels, OptimConfig(batch=14, per_class=2), 0, 0)
     assert all(np.bincount(labels[b], minlength=7).min() == 2 for b in balanced)
 
 
 def test_a_last_batch_of_one_clip_is_left_out():
-    sizes = [len(b) for b in batches(np.zeros(9, int), OptimConfig(batch=4), 0, 0)]
+    sizes = [len(b) for b in epoch_batches(np.zeros(9, int), OptimConfig(batch=4), 0, 0)]
     assert sizes == [4, 4]
 
 
