@@ -1,9 +1,8 @@
 """What EC-STFL costs: forward + backward beside naive, vectorised and library code.
 
     OMP_NUM_THREADS=1 python benchmarks/loss.py --json benchmarks/loss.json   # all, some minutes
-    python benchmarks/loss.py --quick                                # up to n = 256, a minute
-    python benchmarks/loss.py --parts sizes --sizes 4096 --json FILE  # a slice, added to FILE
-    python benchmarks/loss.py --table FILE                           # its tables, in Markdown
+    python benchmarks/loss.py --parts sizes --sizes 256 --json FILE   # a slice, added to FILE
+    python benchmarks/loss.py --table FILE                            # its tables, in Markdown
 
 Runs on the CPU and on CUDA where there is one. Contenders take turns in shuffled order, one pass
 each a round; with one thread on the CPU the time is that of the processor, not of the clock on
@@ -11,9 +10,9 @@ the wall, so that other work on the machine weighs little; a ratio is the median
 of the ratio within one round. Before, some megabytes are taken from the system and given back, as
 any training has done: else the allocator would fetch and return every tensor of half a megabyte
 in each pass. Peak memory is that of the tensors allocated in one pass above what was there before
-(profiler on the CPU, allocator on CUDA), in the part ``memory`` the growth of the resident memory
-of a fresh process. A full-width C3D step at batch 24 is run as it is on CUDA; on the CPU it is
-extrapolated from steps with one and with three clips: convolutions are linear in the batch.
+(profiler on the CPU, allocator on CUDA). A full-width C3D step at batch 24 is run as it is on CUDA;
+on the CPU it is extrapolated from steps with one and with three clips: convolutions are linear in
+the batch.
 """
 
 from __future__ import annotations
@@ -24,19 +23,18 @@ import os
 import platform
 import random
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
 
 from ecstfl.losses import naive as reference
-from ecstfl.losses.ec_stfl import FORMS, JointLoss, ec_stfl_loss
+from ecstfl.losses.ec_stfl import FORMS, ec_stfl_loss
+from ecstfl.losses.joint import JointLoss
 
-SIZES = (24, 64, 256, 1024, 4096)
+SIZES = (24, 64)
 WIDTHS = (512, 4096)
-PARTS = ("sizes", "naive", "step", "memory")
+PARTS = ("sizes", "naive", "step")
 BATCH = 24
 CDIST, PRODUCTS, L1 = "bare torch.cdist", "bare products", "bare torch.cdist L1"
 
@@ -242,32 +240,6 @@ def step_share(device):
     }
 
 
-RESIDENT = """
-import sys, time, torch
-from ecstfl.losses.ec_stfl import ec_stfl_loss
-def status(key):
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith(key + ":"))
-n, d = int(sys.argv[1]), int(sys.argv[2])
-def run(n):
-    x, y = torch.randn(n, d, requires_grad=True), torch.arange(n) % 7
-    before, start = status("VmRSS"), time.perf_counter()
-    ec_stfl_loss(x, y).backward()
-    return before, time.perf_counter() - start
-run(64)  # load the kernels
-before, seconds = run(n)
-print((status("VmHWM") - before) / 1024, seconds)
-"""
-
-
-def resident(n=8192, d=4096):
-    """Growth of the resident memory of a fresh process in one pass (Linux), patent's form."""
-    command = [sys.executable, "-c", RESIDENT, str(n), str(d)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    megabytes, seconds = map(float, done.stdout.split())
-    return {"n": n, "d": d, "resident MB": megabytes, "seconds": seconds}
-
-
 # ---- report ----------------------------------------------------------------------------------
 
 
@@ -350,10 +322,6 @@ def targets(record):
             f"{number(row['softmax ms'])} ms"
         )
         found.append(judged(name, text, row["share"] <= 0.01))
-    for row in record["memory"]:
-        name = f"below 1 GB of temporary memory, n = {row['n']:,}, d = {row['d']:,}"
-        text = f"{row['resident MB']:.0f} MB of resident memory, in {row['seconds']:.0f} s"
-        found.append(judged(name, text, row["resident MB"] < 1024))
     return found
 
 
@@ -361,7 +329,6 @@ KEYS = {
     "rows": ("device", "n", "d", "name"),
     "naive": ("n", "d"),
     "step": ("device",),
-    "memory": ("n", "d"),
 }
 
 
@@ -379,7 +346,6 @@ def merged(old, new):
 def main(arguments=None):
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="up to n = 256, a fifth of the time")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="batch sizes")
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="feature sizes")
@@ -394,8 +360,7 @@ def main(arguments=None):
     devices = [options.device] if options.device else ["cpu"]
     if not options.device and torch.cuda.is_available():
         devices.append("cuda")
-    seconds = options.seconds / (5 if options.quick else 1)
-    record = {"machine": {}, "rows": [], "naive": [], "step": [], "memory": []}
+    record = {"machine": {}, "rows": [], "naive": [], "step": []}
 
     def keep(part, *lines):
         record[part] += lines
@@ -421,15 +386,13 @@ def main(arguments=None):
         if "sizes" in options.parts:
             for n in options.sizes:
                 for d in options.widths:
-                    if not options.quick or n <= 256:
-                        keep("rows", *rows_of(measure(n, d, device, seconds), n, d, device))
+                    result = measure(n, d, device, options.seconds)
+                    keep("rows", *rows_of(result, n, d, device))
         if "step" in options.parts:
             keep("step", step_share(device))
     if "naive" in options.parts:
         for d in options.widths:
             keep("naive", naive(min(64, max(options.sizes)), d))
-    if "memory" in options.parts and Path("/proc/self/status").exists():
-        keep("memory", resident())
     print("\n" + tables(record))
 
 

@@ -40,7 +40,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecstfl.clips.augment import AugmentConfig
 from ecstfl.clips.batches import ClipBatches
 from ecstfl.experiments.profiles import get_profile
-from ecstfl.losses.ec_stfl import JointLoss
+from ecstfl.losses.joint import JointLoss
 from ecstfl.losses.methods import LossConfig
 from ecstfl.models.backbones import BackboneConfig, build_backbone
 from ecstfl.models.tap import Tap

@@ -10,7 +10,7 @@ _LOSS = ("ec_stfl_loss", "ECSTFLLoss", "JointLoss")
 def __getattr__(name: str) -> object:
     """Give the loss at the top level, importing torch only when it is asked for."""
     if name in _LOSS:
-        from ecstfl.losses import ec_stfl as loss
+        from ecstfl.losses import ec_stfl, joint
 
-        return getattr(loss, name)
+        return getattr(joint if name == "JointLoss" else ec_stfl, name)
     raise AttributeError(f"module 'ecstfl' has no attribute {name!r}")

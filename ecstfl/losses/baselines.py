@@ -10,7 +10,7 @@ supcon                Khosla et al., NeurIPS 2020; pytorch-metric-learning's Sup
 triplet               Schroff et al., CVPR 2015; pytorch-metric-learning's TripletMarginLoss
 ====================  =====================================================================
 
-Contrastive-center is the nearest cousin of the patent's form: the same ratio, with learned class
+Contrastive-center is the nearest relative of the patent's form: the same ratio, with learned class
 centres in the place of the batch's own samples, and squared distances. Center and
 contrastive-center grow with the batch (a sum, as published); the other two do not.
 """
@@ -23,18 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from ecstfl.errors import UserError
-from ecstfl.losses.ec_stfl import check_batch
+from ecstfl.losses.checks import check_batch, check_labels
 
-COUSINS: Final = ("center", "contrastive-center", "supcon", "triplet")
-"""Names `cousin` knows."""
-
-
-def _check_labels(labels: Tensor, classes: int) -> None:
-    if torch.compiler.is_compiling():
-        return
-    low, high = torch.stack(torch.aminmax(labels)).tolist()
-    if low < 0 or high >= classes:
-        raise ValueError(f"labels: expected 0..{classes - 1}, got {low}..{high}")
+BASELINES: Final = ("center", "contrastive-center", "supcon", "triplet")
+"""Names that `build_baseline` knows."""
 
 
 def _wide(embeddings: Tensor) -> Tensor:
@@ -141,7 +133,7 @@ def _check_sizes(classes: int, dim: int) -> None:
 
 def _check_all(embeddings: Tensor, labels: Tensor, centers: Tensor) -> None:
     check_batch(embeddings, labels)
-    _check_labels(labels, len(centers))
+    check_labels(labels, len(centers))
     if embeddings.shape[1] != centers.shape[1]:
         raise ValueError(
             f"embeddings: expected d = {centers.shape[1]} (as the centres), "
@@ -154,7 +146,7 @@ def _check_all(embeddings: Tensor, labels: Tensor, centers: Tensor) -> None:
         )
 
 
-def cousin(
+def build_baseline(
     name: str,
     classes: int,
     dim: int,
@@ -168,7 +160,7 @@ def cousin(
     """Build a loss to compare with; each is called as ``loss(embeddings, labels)``.
 
     Args:
-        name: one of `COUSINS`.
+        name: one of `BASELINES`.
         classes: number of classes (center, contrastive-center).
         dim: d of the embeddings (center, contrastive-center).
         temperature: > 0, of supcon, whose features are scaled to length 1.
@@ -181,8 +173,8 @@ def cousin(
         ValueError: unknown name, or an option out of range.
         UserError: supcon and triplet need pytorch-metric-learning, which is not installed.
     """
-    if name not in COUSINS:
-        raise ValueError(f"name: expected one of {', '.join(COUSINS)}, got {name!r}")
+    if name not in BASELINES:
+        raise ValueError(f"name: expected one of {', '.join(BASELINES)}, got {name!r}")
     if name == "center":
         return CenterLoss(classes, dim, alpha)
     if name == "contrastive-center":

@@ -1,4 +1,4 @@
-"""The table's methods: cross-entropy joined by EC-STFL or by one of its cousins.
+"""What a run can be trained with: cross-entropy, joined by EC-STFL or by a baseline.
 
 Every method is called in the same way and reports the same parts, so that one training loop
 serves all, and EC-STFL's value and the within/between ratio can be compared across methods.
@@ -7,26 +7,24 @@ serves all, and EC-STFL's value and the within/between ratio can be compared acr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor, nn
-
 from ecstfl.errors import UserError, one_of
-from ecstfl.losses.baselines import COUSINS, cousin
-from ecstfl.losses.ec_stfl import FORMS, JointLoss, constant, weight_at
+from ecstfl.losses.baselines import BASELINES, build_baseline
+from ecstfl.losses.ec_stfl import FORMS
+from ecstfl.losses.joint import JointLoss, Schedule, constant
 
-METHODS = ("softmax", "ec-stfl", *COUSINS)
+METHODS = ("softmax", "ec-stfl", *BASELINES)
 """Names of the methods, as in :class:`LossConfig`."""
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """L = CE + weight * EC-STFL (claim 4), or a cousin in its place.
+    """L = CE + weight * EC-STFL (claim 4), or a baseline in its place.
 
     Attributes:
         method: ``softmax`` (cross-entropy alone), ``ec-stfl``, or one of
-            :data:`ecstfl.losses.baselines.COUSINS`.
+            :data:`ecstfl.losses.baselines.BASELINES`.
         form: which published definition of EC-STFL, see :mod:`ecstfl.losses.ec_stfl`; no other
             method has forms.
         weight: the patent's lambda, >= 0; forced to 0 for ``softmax``. Not comparable between
@@ -67,92 +65,23 @@ def method_names(method: LossConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys((method.method, form, f"{form}:{method.weight:g}")))
 
 
-class CousinJointLoss(nn.Module):
-    """L = CE + weight * cousin, in the place of EC-STFL.
-
-    Args:
-        name: one of :data:`ecstfl.losses.baselines.COUSINS`.
-        weight: lambda >= 0; not comparable between methods (center loss is a sum over the
-            batch of squared distances; the paper's lambda for it is 1e-4).
-        classes: number of classes.
-        dim: d of the embeddings.
-        seed: of the first class centres, where they are drawn.
-        schedule: progress 0..1 -> factor >= 0 on lambda, as in `JointLoss`.
-
-    Raises:
-        ValueError: unknown name, negative or non-finite weight.
-        UserError: the cousin comes from a package that is not installed.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        weight: float,
-        classes: int,
-        dim: int,
-        seed: int = 0,
-        *,
-        schedule: Callable[[float], float] = constant,
-    ) -> None:
-        super().__init__()
-        self.weight = float(weight)
-        self.schedule = schedule
-        self.set_progress(0.0)
-        self.softmax = JointLoss(weight=0.0)  # cross-entropy, EC-STFL only measured
-        self.cousin = cousin(name, classes, dim, seed=seed)
-
-    def set_progress(self, progress: float) -> None:
-        """As :meth:`ecstfl.losses.ec_stfl.JointLoss.set_progress`."""
-        self.current_weight = weight_at(self.weight, self.schedule, progress)
-
-    def forward(
-        self, logits: Tensor, embeddings: Tensor, labels: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """As :meth:`ecstfl.losses.ec_stfl.JointLoss.forward`, with one more part, ``cousin``.
-
-        ``cousin`` is not multiplied by lambda; ``ec_stfl`` (patent form) is measured and does
-        not reach the gradient.
-        """
-        ce, parts = self.softmax(logits, embeddings, labels)
-        loss = self.cousin(embeddings, labels)
-        total = ce + self.current_weight * loss if self.current_weight else ce
-        return total, parts | {"cousin": loss.detach()}
-
-    def counts(self) -> dict[str, int]:
-        """As :meth:`ecstfl.losses.ec_stfl.ECSTFLLoss.counts`."""
-        return self.softmax.counts()
-
-    def reset_counts(self) -> None:
-        """As :meth:`ecstfl.losses.ec_stfl.ECSTFLLoss.reset_counts`."""
-        self.softmax.reset_counts()
-
-
-MethodLoss = JointLoss | CousinJointLoss
-
-
 def build_method(
-    config: LossConfig,
-    classes: int,
-    dim: int,
-    seed: int,
-    *,
-    schedule: Callable[[float], float] = constant,
-) -> MethodLoss:
+    config: LossConfig, classes: int, dim: int, seed: int, *, schedule: Schedule = constant
+) -> JointLoss:
     """Build the joint loss of a configuration.
-
-    Every method has ``set_progress(progress)``, which sets the lambda of the moment,
-    ``current_weight``; ``schedule=warmup(0.0, 0.25)`` raises it from 0 over the first quarter.
 
     Args:
         config: method, form and weight.
         classes: number of classes.
         dim: d of the tapped embeddings.
-        seed: of what the loss draws; the global generator is left alone.
-        schedule: progress 0..1 -> factor on lambda.
+        seed: of the first class centres, where they are drawn; the global generator is left alone.
+        schedule: factor on lambda over the training; ``warmup(0.0, 0.25)`` raises it from 0 over
+            the first quarter.
 
     Raises:
         UserError: the method comes from a package that is not installed.
     """
     if config.method in ("softmax", "ec-stfl"):
-        return JointLoss(weight=config.weight, form=config.form, schedule=schedule)
-    return CousinJointLoss(config.method, config.weight, classes, dim, seed, schedule=schedule)
+        return JointLoss(config.weight, config.form, schedule=schedule)
+    baseline = build_baseline(config.method, classes, dim, seed=seed)
+    return JointLoss(config.weight, baseline=baseline, schedule=schedule)

@@ -14,8 +14,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ecstfl.distributed import main_process_first, main_process_only
 from ecstfl.labels import N_CLASSES
-from ecstfl.losses.ec_stfl import constant, warmup
-from ecstfl.losses.methods import MethodLoss, build_method
+from ecstfl.losses.joint import JointLoss, constant, warmup
+from ecstfl.losses.methods import build_method
 from ecstfl.models.backbones import build_backbone, embedding_size
 from ecstfl.runs.checkpoint import read_checkpoint, set_aside, write_checkpoint
 from ecstfl.runs.config import RunConfig
@@ -39,7 +39,7 @@ class Learner:
 
     model: nn.Module
     average: AveragedModel | None
-    loss: MethodLoss
+    loss: JointLoss
     named_optimizers: dict[str, Optimizer]
 
     @property

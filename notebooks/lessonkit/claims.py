@@ -127,7 +127,7 @@ LINKS: Final = (
     Link(
         "claim 4",
         "L = cross-entropy + λ EC-STFL",
-        "ecstfl.losses.ec_stfl.JointLoss",
+        "ecstfl.losses.joint.JointLoss",
         "test_loss_modules.py::test_joint_loss_is_the_sum",
         "06_training",
         "The loop by hand",

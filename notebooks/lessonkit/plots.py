@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from ecstfl.figures.comparison import COLOURS, MARKERS
 from ecstfl.labels import CLASSES
-from ecstfl.losses.ec_stfl import ec_stfl_loss, within_between_ratio
+from ecstfl.losses.ec_stfl import ec_stfl_loss
+from ecstfl.losses.report import within_between_ratio
 
 _TOY_CLASSES = (0, 1, 3)  # Happy, Sad, Angry: as in the figures of results
 

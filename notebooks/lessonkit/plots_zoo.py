@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ecstfl.errors import UserError
 from ecstfl.figures.comparison import COLOURS, MARKERS
-from ecstfl.losses.baselines import COUSINS, cousin
-from ecstfl.losses.ec_stfl import ec_stfl_loss, within_between_ratio
+from ecstfl.losses.baselines import BASELINES, build_baseline
+from ecstfl.losses.ec_stfl import ec_stfl_loss
+from ecstfl.losses.report import within_between_ratio
 from lessonkit.costs import NetworkCost
 from lessonkit.plots import scatter_classes, toy_points
 
@@ -120,10 +121,10 @@ def toy_losses(x: Tensor, y: Tensor) -> dict[str, Loss]:
         [x[y == c].mean(dim=0) if (y == c).any() else x[:0].sum(0) for c in range(7)]
     )
     present = torch.unique(y)
-    for name in COUSINS:
+    for name in BASELINES:
         try:
             # only the classes that are there: an absent class's centre would push for nothing
-            made = cousin(name, len(present), x.shape[1]).to(x.dtype).eval()
+            made = build_baseline(name, len(present), x.shape[1]).to(x.dtype).eval()
         except UserError:
             continue
         if hasattr(made, "centers"):

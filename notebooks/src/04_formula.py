@@ -28,7 +28,8 @@ from lessonkit.lessons import play
 
 from ecstfl.labels import DFEW_COUNTS
 from ecstfl.losses import naive as reference
-from ecstfl.losses.ec_stfl import FORMS, batch_report, ec_stfl_loss, within_between_ratio
+from ecstfl.losses.ec_stfl import FORMS, ec_stfl_loss
+from ecstfl.losses.report import batch_report, within_between_ratio
 
 settings = lessons.start("04")
 

@@ -34,7 +34,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ecstfl.labels import CLASSES, DFEW_COUNTS
-from ecstfl.losses.ec_stfl import JointLoss, ec_stfl_loss
+from ecstfl.losses.ec_stfl import ec_stfl_loss
+from ecstfl.losses.joint import JointLoss
 
 settings = lessons.start("06")
 

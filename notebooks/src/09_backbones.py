@@ -31,7 +31,7 @@ from lessonkit.checks import check, expect
 from lessonkit.lessons import play
 
 from ecstfl.losses.baselines import CenterLoss, ContrastiveCenterLoss
-from ecstfl.losses.ec_stfl import batch_report
+from ecstfl.losses.report import batch_report
 
 settings = lessons.start("09")
 

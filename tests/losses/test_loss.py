@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ecstfl.labels import DFEW_COUNTS
 from ecstfl.losses import naive as reference
-from ecstfl.losses.ec_stfl import FORMS, batch_report, ec_stfl_loss, within_between_ratio
+from ecstfl.losses.ec_stfl import FORMS, PUBLISHED_NORM, ec_stfl_loss, written_out
+from ecstfl.losses.report import batch_report, within_between_ratio
 
 SCALE_FREE = ("patent", "paper")
 seeds = st.integers(0, 2**31 - 1)
@@ -24,9 +25,9 @@ def batch(n, d, classes, seed=0, dtype=torch.float64):
     return x.to(dtype), y
 
 
-def value_and_gradient(x, y, form, **options):
+def value_and_gradient(x, y, form, function=ec_stfl_loss, **options):
     x = x.detach().clone().requires_grad_()
-    loss = ec_stfl_loss(x, y, form, **options)
+    loss = function(x, y, form, **options)
     loss.backward()
     return loss.detach(), x.grad
 
@@ -41,14 +42,15 @@ def value_and_gradient(x, y, form, **options):
 )
 def test_equals_the_naive_loop_in_value_and_gradient(form, p, n, d, classes):
     x, y = batch(n, d, classes, seed=n)
-    loss, gradient = value_and_gradient(x, y, form, p=p)
-    order = {} if p is None else {"p": p}
-    expected = reference.LOSS[form](x.tolist(), y.tolist(), **order)
+    order = PUBLISHED_NORM[form] if p is None else p
+    expected = reference.LOSS[form](x.tolist(), y.tolist(), order)
     slope = torch.tensor(
-        reference.GRADIENT[form](x.tolist(), y.tolist(), **order), dtype=torch.float64
+        reference.GRADIENT[form](x.tolist(), y.tolist(), order), dtype=torch.float64
     )
-    assert loss.item() == pytest.approx(expected, rel=1e-10, abs=1e-12)
-    torch.testing.assert_close(gradient, slope, rtol=1e-10, atol=1e-12)
+    for function, norm in ((ec_stfl_loss, p), (written_out, order)):
+        loss, gradient = value_and_gradient(x, y, form, function, p=norm)
+        assert loss.item() == pytest.approx(expected, rel=1e-10, abs=1e-12)
+        torch.testing.assert_close(gradient, slope, rtol=1e-10, atol=1e-12)
 
 
 @quick
@@ -59,13 +61,14 @@ def test_equals_the_naive_loop_with_duplicates_and_lone_samples(form, seed, n, d
     # a coarse grid: duplicates within and across classes are common
     x = torch.randint(-2, 3, (n, d), generator=generator).double()
     y = torch.randint(0, classes, (n,), generator=generator)
-    loss, gradient = value_and_gradient(x, y, form)
     slope = torch.tensor(reference.GRADIENT[form](x.tolist(), y.tolist()), dtype=torch.float64)
-    assert loss.item() == pytest.approx(reference.LOSS[form](x.tolist(), y.tolist()), rel=1e-10)
+    expected = reference.LOSS[form](x.tolist(), y.tolist())
     # the released form divides by (1e-6)^2 at duplicates: compare to the size of the gradient
-    torch.testing.assert_close(
-        gradient, slope, rtol=1e-10, atol=1e-10 * max(1.0, slope.abs().max().item())
-    )
+    size = max(1.0, slope.abs().max().item())
+    for function in (ec_stfl_loss, written_out):
+        loss, gradient = value_and_gradient(x, y, form, function, p=PUBLISHED_NORM[form])
+        assert loss.item() == pytest.approx(expected, rel=1e-10)
+        torch.testing.assert_close(gradient, slope, rtol=1e-10, atol=1e-10 * size)
 
 
 def test_values_by_hand():

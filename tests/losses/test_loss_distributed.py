@@ -12,7 +12,8 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from ecstfl.distributed import gather, leave_process_group
-from ecstfl.losses.ec_stfl import ECSTFLLoss, JointLoss
+from ecstfl.losses.ec_stfl import ECSTFLLoss
+from ecstfl.losses.joint import JointLoss
 from ecstfl.models.tap import Tap
 from ecstfl.training.samplers import MPerClassSampler
 

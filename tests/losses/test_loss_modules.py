@@ -6,15 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from ecstfl.losses.ec_stfl import (
-    FORMS,
-    ECSTFLLoss,
-    JointLoss,
-    constant,
-    ec_stfl_loss,
-    warmup,
-    within_between_ratio,
-)
+from ecstfl.losses.ec_stfl import FORMS, ECSTFLLoss, ec_stfl_loss
+from ecstfl.losses.joint import JointLoss, constant, warmup
+from ecstfl.losses.report import within_between_ratio
 
 
 def batch(n=12, d=5, classes=3, seed=0):

@@ -1,13 +1,14 @@
-"""The cousins as methods of a run: their value, their centres, their checkpoints, their hashes."""
+"""The baselines as methods of a run: their value, their centres, their checkpoints."""
 
 import pytest
 import torch
 from toy import toy_config, toy_data
 
 from ecstfl.errors import UserError
-from ecstfl.losses.baselines import COUSINS, cousin
-from ecstfl.losses.ec_stfl import JointLoss, ec_stfl_loss, warmup
-from ecstfl.losses.methods import METHODS, CousinJointLoss, LossConfig, build_method
+from ecstfl.losses.baselines import BASELINES, CenterLoss, build_baseline
+from ecstfl.losses.ec_stfl import ec_stfl_loss
+from ecstfl.losses.joint import JointLoss, warmup
+from ecstfl.losses.methods import METHODS, LossConfig, build_method
 from ecstfl.runs.checkpoint import read_checkpoint
 from ecstfl.runs.run_folder import read_features, run_directory
 from ecstfl.training import learner
@@ -35,20 +36,20 @@ def batch(n=14, d=6, seed=0):
     return logits, embeddings, torch.arange(n) % 7
 
 
-def test_the_methods_are_softmax_ec_stfl_and_the_cousins():
-    assert list(METHODS) == ["softmax", "ec-stfl", *COUSINS]
+def test_the_methods_are_softmax_ec_stfl_and_the_baselines():
+    assert list(METHODS) == ["softmax", "ec-stfl", *BASELINES]
 
 
-@pytest.mark.parametrize("name", COUSINS)
-def test_the_total_is_cross_entropy_plus_lambda_times_the_cousin(name):
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_total_is_cross_entropy_plus_lambda_times_the_baseline(name):
     need(name)
     logits, embeddings, labels = batch()
     joint = build_method(LossConfig(name, weight=0.25), 7, 6, seed=3)
     total, parts = joint(logits, embeddings, labels)
-    alone = cousin(name, 7, 6, seed=3)(embeddings, labels)
+    alone = build_baseline(name, 7, 6, seed=3)(embeddings, labels)
     ce = torch.nn.functional.cross_entropy(logits, labels)
     torch.testing.assert_close(total, ce + 0.25 * alone)
-    torch.testing.assert_close(parts["cousin"], alone.detach())
+    torch.testing.assert_close(parts["baseline"], alone.detach())
     torch.testing.assert_close(parts["ec_stfl"], ec_stfl_loss(embeddings, labels).detach())
     (got,) = torch.autograd.grad(total, embeddings)
     (expected,) = torch.autograd.grad(0.25 * alone, embeddings)  # nothing of EC-STFL in it
@@ -67,12 +68,12 @@ def test_softmax_and_ec_stfl_are_what_they_were():
         assert not list(joint.parameters())
 
 
-@pytest.mark.parametrize("name", ["ec-stfl", *COUSINS])
+@pytest.mark.parametrize("name", ["ec-stfl", *BASELINES])
 def test_lambda_of_the_moment_follows_the_schedule(name):
     need(name)
     config = LossConfig(name, weight=0.5)
     joint = build_method(config, 7, 6, seed=3, schedule=warmup(0.0, 0.5)).eval()
-    part = "ec_stfl" if name == "ec-stfl" else "cousin"
+    part = "ec_stfl" if name == "ec-stfl" else "baseline"
     for progress, weight in ((0.0, 0.0), (0.25, 0.25), (0.5, 0.5), (1.0, 0.5)):
         joint.set_progress(progress)
         assert joint.current_weight == weight
@@ -96,17 +97,17 @@ def test_without_a_schedule_lambda_stays():
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
 def test_a_wrong_weight_is_refused(weight):
     with pytest.raises(ValueError, match="finite number >= 0"):
-        CousinJointLoss("center", weight, 7, 6)
+        JointLoss(weight, baseline=CenterLoss(7, 6))
 
 
-def test_what_a_cousin_does_not_have_is_refused():
+def test_what_a_baseline_does_not_have_is_refused():
     with pytest.raises(UserError, match="center has no forms, got form 'paper'"):
         LossConfig("center", form="paper", weight=0.1)
     with pytest.raises(UserError, match="unknown method 'island': use one of softmax, ec-stfl, ce"):
         LossConfig("island")
 
 
-@pytest.mark.parametrize("name", COUSINS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_training_reports_every_part(data, tmp_path, name):
     need(name)
     clipset, clips = data
@@ -114,7 +115,7 @@ def test_training_reports_every_part(data, tmp_path, name):
     run = train_run(config, clipset, clips, tmp_path)
     assert config.name.startswith(f"{name}-fold1-seed0-")
     for record in run["history"]:
-        expected = record["ce"] + WEIGHTS[name] * record["cousin"]
+        expected = record["ce"] + WEIGHTS[name] * record["baseline"]
         assert record["loss"] == pytest.approx(expected, rel=1e-5)
         assert record["ec_stfl"] > 0
     other = toy_config(clipset, method=name, weight=0.0, epochs=2)
@@ -150,11 +151,11 @@ def test_centres_learn_and_survive_a_kill(data, tmp_path, name, monkeypatch):
         train_run(config, clipset, clips, tmp_path / "killed", progress=kill)
     directory = run_directory(tmp_path / "killed", config)
     state = read_checkpoint(directory / "checkpoint.pt", config.hash)
-    centres = state["loss"]["cousin.centers"]
-    start = cousin(name, 7, 16, seed=config.seed).state_dict()["centers"]
+    centres = state["loss"]["baseline.centers"]
+    start = build_baseline(name, 7, 16, seed=config.seed).state_dict()["centers"]
     assert not torch.allclose(centres, start)  # they moved ...
     resumed = train_run(config, clipset, clips, tmp_path / "killed")
-    first, killed, again = (b.cousin.centers.detach() for b in built)
+    first, killed, again = (b.baseline.centers.detach() for b in built)
     assert not torch.equal(killed, first)
     assert torch.equal(again, first)  # ... and came back to where they would have gone
     assert resumed["history"] == whole["history"]
@@ -194,7 +195,7 @@ def test_a_checkpoint_of_another_loss_is_moved_aside(data, tmp_path):
     assert len(run["history"]) == 2
 
 
-def test_a_checkpoint_from_before_the_cousins_still_resumes(data, tmp_path):
+def test_a_checkpoint_from_before_the_baselines_still_resumes(data, tmp_path):
     clipset, clips = data
     config = toy_config(clipset, epochs=2)
     whole = train_run(config, clipset, clips, tmp_path / "whole")

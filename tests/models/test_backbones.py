@@ -11,7 +11,7 @@ from toy import FRAMES, SIZE, toy_config, toy_data
 from vision import import_torchvision
 
 from ecstfl.errors import UserError
-from ecstfl.losses.ec_stfl import JointLoss
+from ecstfl.losses.joint import JointLoss
 from ecstfl.models.backbones import (
     BACKBONES,
     TAPS,

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from ecstfl.losses.ec_stfl import JointLoss
+from ecstfl.losses.ec_stfl import written_out
+from ecstfl.losses.joint import JointLoss
 from ecstfl.models.tap import Tap
 
 
@@ -184,9 +185,31 @@ def test_compiled_equals_eager(clips):
     assert tapped.model.fc6.weight.grad.norm() > 0
 
 
-def test_any_layer_trains_with_the_joint_loss(clips):
+@pytest.mark.parametrize("layer", ["pool", "fc6", "fc7", "relu7", "fc8"])
+def test_any_layer_trains_with_the_joint_loss(clips, layer):
+    """Claim 3-2: L = L_S + lambda L_EC-STFL of that layer, and its gradient at every weight."""
     y = torch.arange(6) % 3
-    for layer in ("pool", "fc6", "fc7", "relu7", "fc8"):
-        logits, emb = Tap(net(), layer)(clips)
-        total, _ = JointLoss(1.0)(logits, emb, y)
-        total.backward()
+    model = net()
+    logits, emb = Tap(model, layer)(clips)
+    total, _ = JointLoss(2.0)(logits, emb, y)
+    total.backward()
+
+    twin = net()  # the layers by hand, no tap and no joint loss
+    x, values = clips, {}
+    for name, module in twin.named_children():
+        x = values[name] = module(x)
+    expected = nn.functional.cross_entropy(x, y)
+    expected = expected + 2.0 * written_out(values[layer].flatten(1).double(), y)
+    expected.backward()
+    assert total.item() == pytest.approx(expected.item(), rel=1e-6)
+    without = net()
+    nn.functional.cross_entropy(without(clips), y).backward()
+    for name, weight in model.named_parameters():
+        same = twin.get_parameter(name).grad
+        torch.testing.assert_close(weight.grad, same, rtol=1e-4, atol=1e-6)
+        # EC-STFL reaches the layers up to its own, and no others; not the bias of its own layer,
+        # which moves all features together
+        if name.endswith("weight"):
+            reached = layer != "pool" and name[2] <= layer[-1]  # fc6, fc7, fc8
+            plain = without.get_parameter(name).grad
+            assert torch.allclose(weight.grad, plain, atol=1e-6) != reached, name

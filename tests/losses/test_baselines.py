@@ -1,4 +1,4 @@
-"""The cousins against their formulas in plain loops, one call signature for all."""
+"""The baselines against their formulas in plain loops, one call signature for all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import normalize
 
 from ecstfl.errors import UserError
-from ecstfl.losses.baselines import COUSINS, CenterLoss, ContrastiveCenterLoss, cousin
+from ecstfl.losses.baselines import BASELINES, CenterLoss, ContrastiveCenterLoss, build_baseline
 
 LIBRARY = ("supcon", "triplet")
 
@@ -23,10 +23,10 @@ def batch(n=12, d=5, classes=3, seed=0, dtype=torch.float64):
 def build(name, classes=3, dim=5, **options):
     if name in LIBRARY:
         pytest.importorskip("pytorch_metric_learning")
-    return cousin(name, classes, dim, **options)
+    return build_baseline(name, classes, dim, **options)
 
 
-@pytest.mark.parametrize("name", COUSINS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_one_call_for_all(name):
     x, y = batch(dtype=torch.float32)
     x.requires_grad_()
@@ -141,7 +141,7 @@ def test_triplet_is_the_mean_of_the_violations():
     assert loss == pytest.approx(sum(positive) / len(positive), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", COUSINS)
+@pytest.mark.parametrize("name", BASELINES)
 @pytest.mark.parametrize(
     ("x", "y"),
     [
@@ -161,7 +161,7 @@ def test_degenerate_batches_are_finite(name, x, y):
     assert torch.isfinite(loss)
 
 
-@pytest.mark.parametrize("name", COUSINS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_autocast_and_half_precision(name):
     x, y = batch(dtype=torch.float32)
     expected = build(name)(x.bfloat16().float(), y)
@@ -171,7 +171,7 @@ def test_autocast_and_half_precision(name):
     torch.testing.assert_close(inside, expected)
 
 
-@pytest.mark.parametrize("name", COUSINS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_bad_input(name):
     x, y = batch(dtype=torch.float32)
     loss = build(name)
@@ -184,7 +184,7 @@ def test_bad_input(name):
 @pytest.mark.parametrize("name", ["center", "contrastive-center"])
 def test_bad_labels_and_widths(name):
     x, y = batch(dtype=torch.float32)
-    loss = cousin(name, 3, 5)
+    loss = build_baseline(name, 3, 5)
     with pytest.raises(ValueError, match=r"labels: expected 0..2, got 1..3"):
         loss(x, y + 1)
     with pytest.raises(ValueError, match=r"expected d = 5 \(as the centres\), got 4"):
@@ -193,13 +193,13 @@ def test_bad_labels_and_widths(name):
 
 def test_bad_options():
     with pytest.raises(ValueError, match=r"expected one of center, .*, got 'island'"):
-        cousin("island", 3, 5)
+        build_baseline("island", 3, 5)
     with pytest.raises(ValueError, match=r"expected both >= 1, got 0 and 5"):
-        cousin("center", 0, 5)
+        build_baseline("center", 0, 5)
     with pytest.raises(ValueError, match=r"alpha: expected 0..1, got 2"):
-        cousin("center", 3, 5, alpha=2)
+        build_baseline("center", 3, 5, alpha=2)
     with pytest.raises(ValueError, match=r"delta: expected a number > 0, got 0"):
-        cousin("contrastive-center", 3, 5, delta=0)
+        build_baseline("contrastive-center", 3, 5, delta=0)
 
 
 @pytest.mark.parametrize("name", LIBRARY)
@@ -212,5 +212,5 @@ def test_bad_library_options(name):
 def test_a_missing_library_is_told_in_one_sentence(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_metric_learning", None)
     with pytest.raises(UserError, match=r"pip install 'ecstfl\[cousins\]'"):
-        cousin(name, 3, 5)
-    assert cousin("center", 3, 5) is not None
+        build_baseline(name, 3, 5)
+    assert build_baseline("center", 3, 5) is not None
