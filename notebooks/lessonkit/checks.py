@@ -56,6 +56,7 @@ def expect(
     *,
     answer: Any,
     mistakes: Mapping[str, Any] | None = None,
+    look: Callable[[Any], Any] | None = None,
     within: float = 1e-6,
 ) -> None:
     """Call a student's function and compare what it gives back with the right answer.
@@ -68,6 +69,7 @@ def expect(
         answer: the right value, or the class of the exception that it must raise.
         mistakes: sentence -> the value (or exception class) that a known mistake gives; four
             digits are enough, and of many numbers their sum.
+        look: what of the value is compared: ``np.shape``, or a function that takes a part.
         within: how far a number may be off, relative where it is above 1.
 
     Raises:
@@ -76,11 +78,16 @@ def expect(
     """
     mistakes = mistakes or {}
     call = f"{getattr(function, '__name__', 'it')}({', '.join(_short(a) for a in arguments)})"
-    given = copy.deepcopy(arguments)
+    given = [copy.deepcopy(one) if isinstance(plain(one), list) else one for one in arguments]
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
-            value = plain(function(*given))
+            value = function(*given)
+            if look and value is not None:
+                value = look(value)
+                part = "a part" if look.__name__ == "<lambda>" else look.__name__
+                call = f"{part} of {call}"
+            value = plain(value)
     except NotImplementedError:
         raise
     except Exception as error:
@@ -94,7 +101,7 @@ def expect(
     print(text, end="")
     if not _is_exception(answer) and _same(value, plain(answer), within):
         for before, after in zip(arguments, given, strict=True):
-            if not _same(plain(after), plain(before), 0):
+            if after is not before and not _same(plain(after), plain(before), 0):
                 raise AssertionError(
                     f"{call} changes what it is given, and the caller still needs that: "
                     "work on a copy."
@@ -218,14 +225,13 @@ def check(exercise: str) -> Iterator[None]:
         kind = "unknown" if isinstance(error, UnknownMistake) else "wrong"
         raise ExerciseError(f"Exercise {exercise} is not right yet: {told}", kind) from error
     except NameError as error:
-        place = _where(error)
-        told = (
-            f"your code uses a name that is not defined: {error} {place}."
-            if place
-            else f"{error}. Run the cells above first, your answer too (Run > Run All Above "
-            "Selected Cell). If you renamed your function, give it back the name of the task."
-        )
-        raise ExerciseError(f"Exercise {exercise}: {told}", "stopped") from error
+        told = f"{error} {_where(error)}".strip()
+        raise ExerciseError(
+            f"Exercise {exercise}: {told}. Run the cells above first, your answer too (Run > Run "
+            "All Above Selected Cell). If you renamed your function, give it back the name of the "
+            "task.",
+            "stopped",
+        ) from error
     except Exception as error:
         told = f"{type(error).__name__}: {error or 'no message'}"
         place = _where(error)

@@ -252,7 +252,7 @@ def sections_with(source: str, name: str) -> list[str]:
     heading = ""
     for cell in re.split(r"^(?=# %%)", source, flags=re.MULTILINE)[1:]:
         first, _, rest = cell.partition("\n")
-        if re.search(r'part="(header|setup|answer|hidden|wrong)"', first):
+        if re.search(r'part="(header|setup|answer|hidden|wrong|right)"', first):
             continue
         parts = [rest]
         if "[markdown]" in first:

@@ -84,16 +84,10 @@ print("green over time:", to_network(tiny)[1].ravel())
 with check("1.1"):
     frames = np.arange(24).reshape(2, 2, 2, 3).astype(np.uint8)
     frames[1, 1, 1] = 255
-
-    def shape(T, H, W):
-        return np.shape(to_network(np.zeros((T, H, W, 3), np.uint8)))
-
-    def value(colour, frame, row, column):
-        return to_network(frames)[colour][frame][row][column]
-
     expect(
-        shape,
-        (4, 6, 5),
+        to_network,
+        (np.zeros((4, 6, 5, 3), np.uint8),),
+        look=np.shape,
         answer=[3, 4, 6, 5],
         mistakes={
             "Width and time have changed places: `.T` turns all axes round.": [3, 5, 6, 4],
@@ -101,19 +95,21 @@ with check("1.1"):
         },
     )
     expect(
-        value,
-        (2, 1, 1, 1),
+        to_network,
+        (frames,),
+        look=lambda out: out[2][1][1][1],
         answer=1,
         mistakes={
             "White (255) must become exactly 1: by what do you divide?": 0.99609,
         },
     )
     expect(
-        value,
-        (1, 0, 0, 1),
-        answer=0.015686275,
+        to_network,
+        (frames,),
+        look=lambda out: out[1][0][0][1],
+        answer=4 / 255,
         mistakes={
-            "The shape is right and the numbers are at wrong places: `reshape` cuts, it does not move axes.": 0.035294,
+            "The numbers are at wrong places: `reshape` cuts, it does not move axes.": 0.035294,
             "`//` throws the digits after the point away: only white is left.": 0,
         },
     )
@@ -159,6 +155,13 @@ def to_network(frames):
 # %% exercise="1.1" part="wrong" about="divides by 256"
 def to_network(frames):
     return np.transpose(frames, (3, 0, 1, 2)).astype(np.float32) / 256
+
+
+# %% exercise="1.1" part="right" about="torch.permute"
+def to_network(frames):
+    import torch
+
+    return torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 255
 
 
 # %% [markdown]
@@ -302,6 +305,13 @@ def long_tail(available, wanted):
     return [int(np.floor(scale * w + 0.5)) for w in wanted]
 
 
+# %% exercise="1.2" part="right" about="whole numbers only"
+def long_tail(available, wanted):
+    k = min(range(len(wanted)), key=lambda i: available[i] / wanted[i])
+    a, w = int(available[k]), int(wanted[k])
+    return tuple((2 * a * int(one) + w) // (2 * w) for one in wanted)
+
+
 # %% [markdown]
 # What does a long tail do to a score? Look at how many Disgust clips each fold holds, and at what a
 # single one of them is worth:
@@ -433,6 +443,14 @@ def leaking(groups, folds):
     for g, f in zip(groups, folds, strict=True):
         first.setdefault(g, f)
     return sum(f != first[g] for g, f in zip(groups, folds, strict=True))
+
+
+# %% exercise="1.3" part="right" about="the folds of each person in a set"
+def leaking(groups, folds):
+    where = {}
+    for group, fold in zip(groups, folds, strict=True):
+        where.setdefault(group, set()).add(fold)
+    return np.sum([len(where[group]) > 1 for group in groups])
 
 
 # %% [markdown]
@@ -580,6 +598,18 @@ def deal(groups, k):
         home[group] = load.index(min(load))
         load[home[group]] += groups.count(group)
     return [home[g] for g in groups]
+
+
+# %% exercise="1.4" part="right" about="a heap of folds"
+def deal(groups, k):
+    import heapq
+
+    heap, home = [(0, fold) for fold in range(1, k + 1)], {}
+    groups = list(groups)
+    for group in sorted(dict.fromkeys(groups), key=groups.count, reverse=True):
+        load, home[group] = heapq.heappop(heap)
+        heapq.heappush(heap, (load + groups.count(group), home[group]))
+    return np.array([home[group] for group in groups])
 
 
 # %% [markdown]

@@ -123,6 +123,11 @@ def uniform(n, T):
     return np.floor(np.arange(T) * n / T + 0.5).astype(int)
 
 
+# %% exercise="3.1" part="right" about="whole numbers only"
+def uniform(n, T):
+    return [(2 * t * (n - 1) + T - 1) // (2 * (T - 1)) for t in range(T)]
+
+
 # %% [markdown]
 # The package knows more ways to choose: `change_indices` takes the frames that differ most from the one
 # before (key frames), `segment_indices` draws one from each of T equal stretches, at random in training.
@@ -159,13 +164,10 @@ print(linear_matrix(3, 5))
 
 # %% exercise="3.2" part="check" points=1
 with check("3.2"):
-
-    def column(t):
-        return np.asarray(linear_matrix(3, 4))[:, t]
-
     expect(
-        column,
-        (3,),
+        linear_matrix,
+        (3, 4),
+        look=lambda A: np.asarray(A)[:, 3],
         answer=[0, 0, 1],
         mistakes={
             "At the last place, the last frame has everything: have the two shares changed places?": [
@@ -181,8 +183,9 @@ with check("3.2"):
         },
     )
     expect(
-        column,
-        (1,),
+        linear_matrix,
+        (3, 4),
+        look=lambda A: np.asarray(A)[:, 1],
         answer=[1 / 3, 2 / 3, 0],
         mistakes={
             "Each new frame is one old frame: that is the nearest one, nothing is blended.": 1.0,
@@ -236,6 +239,12 @@ def linear_matrix(n, T):
     where = np.linspace(0, n - 1, T)
     A = (np.abs(where[None, :] - np.arange(n)[:, None]) < 1).astype(float)
     return A / A.sum(axis=0)
+
+
+# %% exercise="3.2" part="right" about="np.interp"
+def linear_matrix(n, T):
+    where = np.linspace(0, n - 1, T)
+    return [np.interp(where, np.arange(n), row) for row in np.eye(n)]
 
 
 # %% [markdown]
@@ -323,6 +332,12 @@ def curve(t, n):
 def curve(t, n):
     k = np.arange(1, n)[:, None]
     return np.sin(np.pi * k * t + np.pi * (n - k) / n)
+
+
+# %% exercise="3.3" part="right" about="loops"
+def curve(t, n):
+    phase = [np.pi * (n - k) / (2 * n) for k in range(1, n)]
+    return [[np.sin(np.pi * k * s + phase[k - 1]) for s in t] for k in range(1, n)]
 
 
 # %% [markdown]

@@ -150,6 +150,14 @@ def places(n, kernel, stride, padding=0, ceil=False):
     return -(-(n + 2 * padding) // stride) if ceil else (n + 2 * padding) // stride
 
 
+# %% exercise="5.1" part="right" about="count the places"
+def places(n, kernel, stride, padding=0, ceil=False):
+    count, at = 1, 0
+    while at + stride + kernel <= n + 2 * padding:
+        count, at = count + 1, at + stride
+    return count + (ceil and at + kernel < n + 2 * padding)
+
+
 # %% [markdown]
 # With that, the whole network. The left column is the formula (`lessonkit.anatomy`), the right one comes
 # from a real C3D on PyTorch's *meta* device, which knows shapes and holds no numbers:
@@ -643,13 +651,10 @@ for layer in ("fc6", "fc7", "relu7", "fc8", "pool5"):
 # %% exercise="5.5" part="check" points=1
 with check("5.5"):
     net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
-
-    def shape(layer):
-        return tap(net, layer, torch.ones(6, 3)).shape
-
     expect(
-        shape,
-        ("0",),
+        tap,
+        (net, "0", torch.ones(6, 3)),
+        look=np.shape,
         answer=[6, 4],
         mistakes={
             "This is what the network gives at its end: the output of layer 0 is asked for.": 8.0,

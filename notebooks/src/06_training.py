@@ -184,7 +184,7 @@ with check("6.1"):
         model.weight.grad = torch.ones(2, 2)  # left over from somebody else
         sgd = torch.optim.SGD(model.parameters(), lr=1.0)
         loss = one_step(model, sgd, x, torch.tensor([0, 0, 1, 1]), lam)
-        assert not torch.is_tensor(loss), "a tensor keeps the whole step alive: return a number"
+        assert isinstance(loss, float), "return the loss as a Python number: `.item()` gives it"
         return [loss, *model.weight.flatten().tolist()]
 
     expect(
@@ -366,6 +366,14 @@ def alone(batch, members, total):
 # %% exercise="6.2" part="wrong" about="the rest of the batch from all others, members too"
 def alone(batch, members, total):
     return members * math.comb(total - 1, batch - 1) / math.comb(total, batch)
+
+
+# %% exercise="6.2" part="right" about="one draw after another"
+def alone(batch, members, total):
+    chance = batch * members / total
+    for k in range(batch - 1):
+        chance *= (total - members - k) / (total - 1 - k)
+    return chance
 
 
 # %% [markdown]

@@ -271,6 +271,13 @@ def fitting_hits(percent, clips):
     return [k for k in range(clips + 1) if abs(100 * k / clips - percent) <= 0.05]
 
 
+# %% exercise="7.2" part="right" about="the two ends"
+def fitting_hits(percent, clips):
+    low = math.ceil((percent - 0.005 - 1e-9) * clips / 100)
+    high = math.floor((percent + 0.005 + 1e-9) * clips / 100)
+    return range(max(low, 0), min(high, clips) + 1)
+
+
 # %% [markdown]
 # Every recall of both rows fits exactly one integer, and those integers give back the printed UAR and
 # WAR. So the table is consistent, and it pools the five test folds: 11,697 clips.
@@ -391,6 +398,12 @@ def wilson(k, n, z=1.96):
     return (p + z**2 / (2 * n) - half) / below, (p + z**2 / (2 * n) + half) / below
 
 
+# %% exercise="7.3" part="right" about="the roots of (p - q)^2 = z^2 q (1 - q) / n"
+def wilson(k, n, z=1.96):
+    p, c = k / n, z**2 / n
+    return sorted(np.roots([1 + c, -(2 * p + c), p * p]).real)
+
+
 # %%
 intervals = {}
 for name, found in hits.items():
@@ -463,28 +476,28 @@ for name, values in (("people drawn", by_group), ("clips drawn", by_clip)):
 # %% exercise="7.4" part="check" points=1
 with check("7.4"):
 
-    def differences(right_a, right_b):
-        """All values that occur in 2000 rounds: x has three clips, y has one."""
-        rng = np.random.default_rng(0)
-        values = paired_bootstrap(right_a, right_b, ["x", "x", "x", "y"], 2000, rng)
-        assert np.shape(values) == (2000,), f"2000 rounds, one value each: got {np.shape(values)}"
-        return sorted({float(v) + 0.0 for v in np.round(np.asarray(values), 4)})
+    def all_values(differences):
+        assert np.shape(differences) == (2000,), f"2000 rounds, not {np.shape(differences)}"
+        return sorted({float(v) + 0.0 for v in np.round(np.asarray(differences), 4)})
 
+    groups, rng = ["x", "x", "x", "y"], np.random.default_rng(0)  # x has three clips, y has one
     expect(
-        differences,
-        ([1, 0, 1, 1], [1, 0, 1, 1]),
+        paired_bootstrap,
+        ([1, 0, 1, 1], [1, 0, 1, 1], groups, 2000, rng),
+        look=all_values,
         answer=[0],
         mistakes={
             "Two models that agree on every clip differ: are both scored on the same draw?": 0.0,
         },
     )
     expect(
-        differences,
-        ([0, 0, 0, 0], [1, 1, 1, 0]),
+        paired_bootstrap,
+        ([0, 0, 0, 0], [1, 1, 1, 0], groups, 2000, rng),
+        look=all_values,
         answer=[0, 0.75, 1],
         mistakes={
             "x brings all its three clips or none: you draw clips, not groups.": 2.5,
-            "A round with x and y has three clips of four right, 0.75: each group counts by its clips.": 1.5,
+            "A round with x and y has 3 of 4 clips right: each group counts by its clips.": 1.5,
             "Every round is the whole set: draw with replacement, x may come twice.": [0.75],
             "b is better here: accuracy of b minus accuracy of a.": [-1, -0.75, 0],
         },
@@ -567,6 +580,16 @@ def paired_bootstrap(right_a, right_b, groups, draws, rng):
     size = np.bincount(member)
     chosen = rng.integers(0, len(names), (draws, len(names)))
     return gain[chosen].sum(axis=1) / size[chosen].sum(axis=1)
+
+
+# %% exercise="7.4" part="right" about="a loop, and rng.choice"
+def paired_bootstrap(right_a, right_b, groups, draws, rng):
+    groups = np.asarray(groups)
+    gain = np.asarray(right_b) - np.asarray(right_a)
+    people = np.unique(groups)
+    clips = {one: np.flatnonzero(groups == one) for one in people}
+    rounds = [rng.choice(people, len(people)) for _ in range(draws)]
+    return [gain[np.concatenate([clips[one] for one in chosen])].mean() for chosen in rounds]
 
 
 # %% [markdown]

@@ -271,6 +271,16 @@ def within_between(x, labels):
     return far[same & pair].mean() / far[pair].mean()
 
 
+# %% exercise="8.1" part="right" about="pairs one by one"
+def within_between(x, labels):
+    from itertools import combinations
+
+    ways = {True: [], False: []}
+    for i, j in combinations(range(len(x)), 2):
+        ways[bool(labels[i] == labels[j])].append(np.linalg.norm(x[i] - x[j]))
+    return np.mean(ways[True]) / np.mean(ways[False])
+
+
 # %% [markdown] exercise="8.2" part="task" level=2
 # ### Exercise 8.2: Neighbours of one's own kind
 #
@@ -477,6 +487,13 @@ def silhouettes(x, labels):
         b = min(far[i, labels == c].mean() for c in set(labels) - {own})
         out[i] = (b - a) / max(a, b)
     return out
+
+
+# %% exercise="8.3" part="right" about="scikit-learn"
+def silhouettes(x, labels):
+    from sklearn.metrics import silhouette_samples
+
+    return silhouette_samples(x, labels)
 
 
 # %% [markdown]

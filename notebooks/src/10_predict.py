@@ -304,6 +304,13 @@ def calibration_error(confidence, right, bins):
     return total
 
 
+# %% exercise="10.1" part="right" about="np.digitize"
+def calibration_error(confidence, right, bins):
+    number = np.digitize(confidence, np.linspace(0, 1, bins + 1), right=True)
+    ways = [(confidence - right)[number == one].sum() for one in set(number)]
+    return sum(map(abs, ways)) / len(right)
+
+
 # %% [markdown]
 # The shipped model divides its logits by a **temperature**, fitted on a validation fold (never on the test
 # fold). Does it help? Even a perfect model has an error above 0 with few clips, so the range that a perfect
@@ -559,6 +566,13 @@ def worth(hit, false_alarm, share):
 # %% exercise="10.3" part="wrong" about="P(said and shown) instead of P(shown | said)"
 def worth(hit, false_alarm, share):
     return hit * share
+
+
+# %% exercise="10.3" part="right" about="odds"
+def worth(hit, false_alarm, share):
+    if not hit * share:
+        return 0
+    return 1 / (1 + false_alarm * (1 - share) / (hit * share))
 
 
 # %% [markdown]

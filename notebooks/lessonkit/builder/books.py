@@ -178,7 +178,9 @@ def _cell_texts(lesson: Lesson, variant: str, measured: dict[str, str]) -> list[
     last = max((k for k, c in enumerate(lesson.cells) if c.kind == "markdown"), default=-1)
     for k, cell in enumerate(lesson.cells):
         text = cell.text
-        if cell.part == "wrong" or (cell.part == "hidden" and variant in ("complete", "student")):
+        if cell.part in ("wrong", "right") or (
+            cell.part == "hidden" and variant in ("complete", "student")
+        ):
             continue
         if cell.part == "header":
             filled = {**measured, "exercises": exercise_list(lesson)}

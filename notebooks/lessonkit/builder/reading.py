@@ -12,6 +12,7 @@ line:
 ``# %% exercise="4.1" part="check" points=1``   open checks
 ``# %% exercise="4.1" part="hidden" points=1``  hidden tests: instructors only
 ``# %% exercise="4.1" part="wrong" about="..."``  a plausible wrong answer: tests only
+``# %% exercise="4.1" part="right" about="..."``  another right answer: tests only
 ``# %% part="quiz"``                   question(text, options, right=1, why=[...]); sealed
 =====================================  ========================================================
 """
@@ -37,9 +38,10 @@ PARTS: Final = (
     "check",
     "hidden",
     "wrong",
+    "right",
     "quiz",
 )
-_EXERCISE_PARTS: Final = ("task", "answer", "try", "check", "hidden", "wrong")
+_EXERCISE_PARTS: Final = ("task", "answer", "try", "check", "hidden", "wrong", "right")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Exercise:
     checks: tuple[Cell, ...]
     hidden: tuple[Cell, ...]
     wrong: tuple[Cell, ...] = field(repr=False)
+    right: tuple[Cell, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ class Lesson:
             checks=by_part["check"],
             hidden=by_part["hidden"],
             wrong=by_part["wrong"],
+            right=by_part["right"],
         )
 
 
