@@ -98,7 +98,8 @@ def run_get(args: argparse.Namespace) -> int:
 
 def run_doctor(args: argparse.Namespace) -> int:
     """Run ``ecstfl data doctor``."""
-    from ecstfl.datasets.doctor import examine, report_json, report_text
+    from ecstfl.datasets.doctor import examine
+    from ecstfl.datasets.doctor_report import report_json, report_text
     from ecstfl.datasets.opening import inspect_data
     from ecstfl.files import write_json
 

@@ -23,13 +23,13 @@ from __future__ import annotations
 
 import csv
 import re
-import zipfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from ecstfl.datasets.clipset import Clip, ClipSet
+from ecstfl.datasets.dfew_votes import read_votes
 from ecstfl.datasets.findings import (
     Finding,
     Inspection,
@@ -53,9 +53,6 @@ FOLD_COUNTS: Final = (2341, 2341, 2340, 2339, 2336)
 
 LAST_ID: Final = 16372
 """DFEW numbers its clips 1..16372; 11,697 of them carry a single label."""
-
-LARGEST_SHEET: Final = 256 << 20
-"""Bytes beyond which a spreadsheet is not unpacked."""
 
 
 class Row(NamedTuple):
@@ -139,70 +136,6 @@ def inspect_dfew(root: Path | str, version: str | None = None) -> Inspection:
         published_classes=DFEW_COUNTS,
         published_folds=FOLD_COUNTS,
     )
-
-
-def read_votes(root: Path | str) -> dict[str, tuple[float, ...]]:
-    """Read how many annotators chose each expression, from ``annotation.xlsx``.
-
-    Needs openpyxl (``pip install "ecstfl[xlsx]"``); formulas are not evaluated.
-
-    Args:
-        root: DFEW's folder; the first ``annotation.xlsx`` below ``Annotation`` or the root.
-
-    Returns:
-        Clip id -> seven vote counts in the order of ``CLASSES``. Empty when there is no file.
-
-    Raises:
-        UserError: openpyxl is not installed, or the columns are not understood.
-    """
-    path = _annotation_file(_find_top(existing_folder(root, "dfew")))
-    if path is None:
-        return {}
-    try:
-        from openpyxl import load_workbook
-    except ImportError:
-        raise UserError(
-            f'{path}: reading votes needs openpyxl; install it with pip install "ecstfl[xlsx]"'
-        ) from None
-    try:
-        with zipfile.ZipFile(path) as packed:
-            size = sum(info.file_size for info in packed.infolist())
-        book = None if size > LARGEST_SHEET else load_workbook(path, read_only=True, data_only=True)
-    except Exception as problem:  # openpyxl raises many kinds for a damaged file
-        raise UserError(f"{path}: cannot be read as a spreadsheet ({problem})") from None
-    if book is None:
-        raise UserError(f"{path}: unpacks to {size / 1e9:.1f} GB, too large to be the votes")
-    try:
-        lines = book.worksheets[0].iter_rows(values_only=True)
-        header = [str(cell or "").strip().lower() for cell in next(lines, ())]
-        columns = []
-        for name in CLASSES:  # the published header reads like ``1happy``
-            title = re.compile(rf"\d?[ ._-]*{name.lower()}")
-            column = next((i for i, h in enumerate(header) if title.fullmatch(h)), None)
-            if column is None:
-                raise UserError(f"{path}: no column for {name} in row 1 ({', '.join(header)})")
-            columns.append(column)
-        key = next((i for i, h in enumerate(header) if h in _ID_HEADERS), 0)
-        votes = {}
-        for line, row in enumerate(lines, start=2):
-            if not row or row[key] is None:
-                continue
-            try:
-                number = int(Path(str(row[key])).stem)
-                votes[_id(number)] = tuple(float(row[c] or 0) for c in columns)
-            except (ValueError, IndexError, TypeError):
-                raise UserError(f"{path}, row {line}: not a clip number with votes") from None
-        return votes
-    finally:
-        book.close()
-
-
-_ID_HEADERS = frozenset({"order", "video_name", "video", "id", "name", "clip", "index"})
-
-
-def _annotation_file(top: Path) -> Path | None:
-    places = (top / folder / "annotation.xlsx" for folder in ("Annotation", "annotation", "."))
-    return next((path for path in places if path.is_file()), None)
 
 
 def _id(number: int) -> str:
@@ -443,14 +376,24 @@ def _find_media(
 
 def _check_counts(labels: dict[int, int], folds: dict[int, int], findings: list[Finding]) -> None:
     """Compare clips per class and per test fold with the published protocol."""
-
-    def compare(
-        kind: str, what: str, names: Sequence[str], found: Counter[int], wanted: dict[int, int]
-    ) -> None:
+    classes, tested = Counter(labels.values()), Counter(folds.values())
+    for kind, what, rows in (
+        (
+            "class-counts",
+            "clips per class",
+            [
+                (name, classes[k], n)
+                for k, (name, n) in enumerate(zip(CLASSES, DFEW_COUNTS, strict=True))
+            ],
+        ),
+        (
+            "fold-counts",
+            "test clips per fold",
+            [(f"fold {k}:", tested[k], n) for k, n in zip(FOLDS, FOLD_COUNTS, strict=True)],
+        ),
+    ):
         off = tuple(
-            f"{name} {found[key]} (published {want})"
-            for name, (key, want) in zip(names, wanted.items(), strict=True)
-            if found[key] != want
+            f"{name} {have} (published {want})" for name, have, want in rows if have != want
         )
         if off:
             text = (
@@ -459,27 +402,23 @@ def _check_counts(labels: dict[int, int], folds: dict[int, int], findings: list[
             )
             findings.append(Finding(kind, "warning", text, off))
 
-    classes, parts = dict(enumerate(DFEW_COUNTS)), dict(zip(FOLDS, FOLD_COUNTS, strict=True))
-    compare("class-counts", "clips per class", CLASSES, Counter(labels.values()), classes)
-    names = [f"fold {fold}:" for fold in FOLDS]
-    compare("fold-counts", "test clips per fold", names, Counter(folds.values()), parts)
-
 
 def _check_votes(top: Path, labels: dict[int, int], findings: list[Finding]) -> None:
     """The label must be the expression most annotators chose."""
-    path = _annotation_file(top)
+    places = (top / folder / "annotation.xlsx" for folder in ("Annotation", "annotation", "."))
+    path = next((path for path in places if path.is_file()), None)
     if path is None:
         return
     try:
-        votes = read_votes(top)
+        votes = read_votes(path)
     except UserError as problem:
         findings.append(Finding("votes-unread", "info", str(problem), (str(path),)))
         return
-    against = []
-    for number, label in sorted(labels.items()):
-        counts = votes.get(_id(number))
-        if counts and counts[label] < max(counts):
-            against.append(number)
+    against = [
+        number
+        for number, label in sorted(labels.items())
+        if (counts := votes.get(_id(number))) and counts[label] < max(counts)
+    ]
     if against:
         text = (
             f"{path.name}: for {len(against)} clip(s) most annotators chose another expression "

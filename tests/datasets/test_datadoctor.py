@@ -14,7 +14,8 @@ from ecstfl.cli.data import add_data_parser
 from ecstfl.datasets import doctor as datadoctor
 from ecstfl.datasets.csv_list import inspect_csv
 from ecstfl.datasets.dfew import inspect_dfew
-from ecstfl.datasets.doctor import examine, report_json, report_text
+from ecstfl.datasets.doctor import examine
+from ecstfl.datasets.doctor_report import report_json, report_text
 from ecstfl.datasets.folder import inspect_folder
 from ecstfl.datasets.opening import inspect_data
 
@@ -41,7 +42,7 @@ def test_a_sound_folder_has_no_findings(tmp_path):
     assert report.errors == 0
     assert report.count() == (5,) * 7
     assert [report.count(fold) for fold in report.inspection.clipset.folds] == [(1,) * 7] * 5
-    assert report.histogram()["16-31"] == 35
+    assert report_json(report)["frames"]["histogram"]["16-31"] == 35
     assert "Nothing is wrong." in report_text(report)
 
 
@@ -67,7 +68,7 @@ def test_frames_are_counted_as_decoded(tmp_path):
     report = examine(inspect_folder(tmp_path))
     assert [p.frames for p in report.probes] == [3, 15, 16, 31, 32]
     assert (report.probes[0].width, report.probes[0].height) == (32, 32)
-    assert report.histogram() == {
+    assert report_json(report)["frames"]["histogram"] == {
         "1-7": 1,
         "8-15": 1,
         "16-31": 2,
