@@ -72,7 +72,7 @@ def frame_times(source: Path | str) -> container.FrameTimes | None:
 
 
 def _still(source: Path, notes: list[str]) -> Iterator[tuple[float, np.ndarray]]:
-    if film := stills.read_animation(source):
+    if film := stills.read_animation(source, notes):
         yield from film
         return
     if not is_image(source):

@@ -64,19 +64,27 @@ def read_still(path: Path, notes: list[str]) -> np.ndarray | None:
     return image
 
 
-def read_animation(path: Path) -> list[tuple[float, np.ndarray]]:
+def read_animation(path: Path, notes: list[str]) -> list[tuple[float, np.ndarray]]:
     """Return (seconds, picture) of an animated WebP, which FFmpeg cannot decode; [] for a still."""
-    data = path.read_bytes()
-    if not (data.startswith(b"RIFF") and data[8:12] == b"WEBP" and b"ANIM" in data[:64]):
+    try:
+        data = path.read_bytes()
+        if not (data.startswith(b"RIFF") and data[8:12] == b"WEBP" and b"ANIM" in data[:64]):
+            return []
+        _, film = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
+    except (OSError, cv2.error):
         return []
-    _, film = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
-    starts = np.cumsum([0, *film.durations[:-1]]) / 1000
+    if _is_cut(data):
+        notes.append("cut off: part of the animation is missing")
+    lasting = [*film.durations, *[0] * len(film.frames)]
+    starts = np.cumsum([0, *lasting[: len(film.frames)]]) / 1000
     images = [np.ascontiguousarray(image[..., 2::-1]) for image in film.frames]
-    return list(zip(starts.tolist(), images, strict=True))
+    return list(zip(starts.tolist(), images, strict=False))
 
 
 def _is_cut(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end mark; decoders fill what is missing with grey."""
+    """Whether a picture lacks its end; decoders fill what is missing with grey."""
     if data.startswith(b"\xff\xd8"):
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    return data.startswith(b"\x89PNG") and b"IEND" not in data[-64:]
+    if data.startswith(b"RIFF"):
+        return int.from_bytes(data[4:8], "little") > len(data) - 8
+    return data.startswith(b"\x89PNG") and data.rfind(b"IEND") < 0

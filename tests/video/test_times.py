@@ -251,7 +251,7 @@ def test_sound_that_goes_on_is_no_lack(tmp_path):
     assert problems == []
 
 
-@pytest.mark.parametrize("ending", ["jpg", "png"])
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
 def test_stills_that_are_cut_off(tmp_path, ending):
     noise = cv2.imencode(f".{ending}", NOISE[0])[1].tobytes()
     for k in range(2):
@@ -260,6 +260,6 @@ def test_stills_that_are_cut_off(tmp_path, ending):
     assert len(list(read_frames(tmp_path, problems))) == 2
     assert problems == []
     (tmp_path / f"1.{ending}").write_bytes(noise[: len(noise) * 2 // 3])
-    list(read_frames(tmp_path, problems))
+    assert len(list(read_frames(tmp_path, problems))) >= 1
     assert len(problems) == 1
     assert f"image 1.{ending} " in problems[0]
