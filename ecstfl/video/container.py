@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +16,8 @@ from av.video.reformatter import VideoReformatter
 from ecstfl.errors import UserError
 from ecstfl.video.cut_off import cut_off
 from ecstfl.video.files import reason
-
-MAX_PIXELS = 8192 * 8192
-MAX_SIDE = 16384
-"""Largest frame that is decoded; a header that claims more is taken for damage."""
+from ecstfl.video.picture import picture, plausible
+from ecstfl.video.times import Clock, FrameTimes, usual_gap
 
 MAX_DAMAGED_PACKETS = 1000
 """A stream with more undecodable packets than this is given up."""
@@ -33,37 +30,7 @@ NOT_THE_FILM: Final = (
 )
 """Covers, thumbnails along the time line, and tiles of a larger picture."""
 
-SQUARE: Final = 0.005
-"""Pixels whose sides differ by less than this share are square: headers round."""
-
-BACK: Final = 1.0
-"""Seconds; timestamps that fall by more begin anew (joined recordings, a clock that wraps)."""
-
-ASSUMED_RATE: Final = 25.0
-"""Frames a second of a bare stream that holds neither timestamps nor a rate."""
-
 av.logging.set_level(av.logging.PANIC)  # the reasons are in the exceptions; stderr stays clean
-
-
-@dataclass(frozen=True)
-class FrameTimes:
-    """When the frames of a film are shown.
-
-    Attributes:
-        seconds: (n,) float64, of each frame, from the first, never falling.
-        duration: seconds from the first frame to the end of the last.
-        cut_off: what is missing at the end of the file, in a sentence; else None.
-    """
-
-    seconds: np.ndarray
-    duration: float
-    cut_off: str | None = None
-
-    @property
-    def rate(self) -> float:
-        """Frames a second over the whole, from the first frame to the last; > 0."""
-        span = float(self.seconds[-1])
-        return (len(self.seconds) - 1) / span if span > 0 else len(self.seconds) / self.duration
 
 
 def open_film(path: Path) -> tuple[av.container.InputContainer, av.VideoStream]:
@@ -145,7 +112,7 @@ def decode(
     with contextlib.closing(container):
         film.codec_context.thread_count = 1  # clips run side by side instead
         # One converter for the clip: making one per frame costs as much as converting.
-        converter, clock = VideoReformatter(), _Clock(film)
+        converter, clock = VideoReformatter(), Clock(film)
         read, damaged, last, end = 0, 0, "", 0.0
         for packet, error in _packets(container):
             if packet is None:
@@ -166,7 +133,7 @@ def decode(
                     last, damaged = f"frame of {frame.width} x {frame.height}", damaged + 1
                     continue
                 try:
-                    image = _picture(frame, film, converter)
+                    image = picture(frame, film, converter)
                 except DECODING_ERRORS as failure:
                     last, damaged = reason(failure), damaged + 1
                     continue
@@ -203,17 +170,11 @@ def frame_times(path: Path) -> FrameTimes:
             raise UserError(f"cannot read {path}: its video stream holds no frame")
         if all(pts is not None for pts, _ in stamps):
             stamps.sort()  # packets come in the order of decoding
-        clock = _Clock(film)
+        clock = Clock(film)
         seconds = np.array([clock.seconds(*stamp) for stamp in stamps])
         shown = length * float(film.time_base or 0) or usual_gap(seconds, clock.gap)
         missing = cut_off(path, claimed_seconds(container), end)
         return FrameTimes(seconds, float(seconds[-1] + shown), missing)
-
-
-def usual_gap(seconds: np.ndarray, otherwise: float) -> float:
-    """Return the median time between two frames, seconds; ``otherwise`` where there is none."""
-    gaps = np.diff(seconds)
-    return float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else otherwise
 
 
 def claimed_seconds(container: av.container.InputContainer) -> float | None:
@@ -221,85 +182,6 @@ def claimed_seconds(container: av.container.InputContainer) -> float | None:
     if container.format.name not in ("flv", "live_flv", "kux", "mxf", "ivf", "nut", "rm"):
         return None  # no claim, one that FFmpeg made up from the bit rate, or bytes tell better
     return container.duration / av.time_base if container.duration else None
-
-
-def plausible(width: int, height: int) -> bool:
-    """Whether frames of that size are decoded."""
-    return (
-        min(width, height) > 0 and max(width, height) <= MAX_SIDE and width * height <= MAX_PIXELS
-    )
-
-
-def upright(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Turn and mirror a picture (H, W, ...) as a display matrix says.
-
-    Args:
-        image: the stored picture.
-        matrix: (2, 2), the linear part: a stored point (x, y) is shown at (x, y) @ matrix.
-            The nearest of the eight orientations is taken.
-    """
-    (a, b), (c, d) = matrix.tolist()
-    if abs(a) + abs(d) < abs(b) + abs(c):
-        image, a, d = image.swapaxes(0, 1), c, b
-    if a < 0:
-        image = image[:, ::-1]
-    if d < 0:
-        image = image[::-1]
-    return np.ascontiguousarray(image)
-
-
-def _picture(frame: av.VideoFrame, film: av.VideoStream, converter: VideoReformatter) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a frame as a player shows it."""
-    width, height = frame.width, frame.height
-    aspect = film.sample_aspect_ratio or film.codec_context.sample_aspect_ratio or 1
-    if abs(aspect - 1) > SQUARE and 1 / 16 < aspect < 16:  # others are damage
-        # only ever enlarge, so that no detail is lost
-        width, height = round(width * max(aspect, 1)), round(height / min(aspect, 1))
-        if not plausible(width, height):
-            width, height = frame.width, frame.height
-    image = converter.reformat(frame, width, height, format="rgb24").to_ndarray()
-    return upright(image, _matrix(frame))
-
-
-def _matrix(frame: av.VideoFrame) -> np.ndarray:
-    """The linear part (2, 2) of a frame's display matrix."""
-    try:
-        data = frame.side_data.get("DISPLAYMATRIX")
-        if data is None:
-            return np.eye(2)
-        return np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].astype(float)
-    except ValueError:  # PyAV stumbles over side data that it does not know; this it tells apart
-        turn = np.deg2rad(frame.rotation)
-        return np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-
-
-class _Clock:
-    """Seconds from the first frame, out of timestamps that may be missing or begin anew."""
-
-    def __init__(self, film: av.VideoStream) -> None:
-        rate = film.average_rate or film.guessed_rate or 0
-        self.gap = 1 / float(rate if 1 <= rate <= 1000 else ASSUMED_RATE)
-        self._unit = float(film.time_base or 0)
-        self._first: float | None = None
-        self._last = -self.gap
-        # AVI knows the order of decoding alone: when a frame is shown is FFmpeg's guess there
-        self._trusted = film.container.format.name != "avi"
-        self._told = False  # whether any frame told when it is shown
-
-    def seconds(self, pts: int | None, dts: int | None) -> float:
-        """Return when a frame is shown; call it once a frame, in order."""
-        pts = pts if self._trusted else None
-        self._told |= pts is not None
-        stamp = dts if not self._told else pts  # never one and then the other
-        follows = self._last + self.gap
-        if stamp is None or not self._unit:
-            self._last = follows
-            return follows
-        at = stamp * self._unit
-        if self._first is None or at - self._first < self._last - BACK:
-            self._first = at - follows
-        self._last = max(self._last, at - self._first)
-        return self._last
 
 
 def _packets(container: av.container.InputContainer) -> Iterator[tuple[av.Packet | None, str]]:

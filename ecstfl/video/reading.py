@@ -19,6 +19,7 @@ import numpy as np
 from ecstfl.errors import UserError
 from ecstfl.video import container, stills
 from ecstfl.video.files import is_image, reason
+from ecstfl.video.times import FrameTimes
 
 
 def read_frames(source: Path | str, problems: list[str] | None = None) -> Iterator[np.ndarray]:
@@ -58,7 +59,7 @@ def read_timed(
     return container.decode(opened, film, source, notes)
 
 
-def frame_times(source: Path | str) -> container.FrameTimes | None:
+def frame_times(source: Path | str) -> FrameTimes | None:
     """Return when the frames of a film are shown, without decoding one; None for stills.
 
     The whole file is read once, which takes about as long as copying it. Damaged packets count

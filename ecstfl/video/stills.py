@@ -11,6 +11,7 @@ import numpy as np
 from ecstfl.errors import UserError
 from ecstfl.video import container
 from ecstfl.video.files import frame_files
+from ecstfl.video.picture import plausible
 
 # what cannot be decoded is named in a sentence; stderr stays clean
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -57,7 +58,7 @@ def read_still(path: Path, notes: list[str]) -> np.ndarray | None:
             image = next(container.first_picture(path))
         except (UserError, StopIteration):
             return None
-    if not container.plausible(*image.shape[:2]):
+    if not plausible(*image.shape[:2]):
         return None
     if _is_cut(data):
         notes.append(f"image {path.name} is cut off: part of it is missing")

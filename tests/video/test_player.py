@@ -158,6 +158,18 @@ def test_a_television_picture_of_4_to_3(tmp_path):
     assert close(seen, cv2.resize(corner(1, 144, 176)[0], (192, 144)))
 
 
+def test_a_broadcast_that_changes_from_4_to_3_to_16_to_9(tmp_path):
+    image = corner(1, 144, 176)[0]
+    parts = [
+        with_pixels(tmp_path / f"{k}.ts", image, ratio, "mpeg2video")
+        for k, ratio in enumerate((Fraction(12, 11), Fraction(16, 11)))
+    ]
+    (tmp_path / "a.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    widths = [f.shape[1] for f in read_frames(tmp_path / "a.ts")]
+    assert widths[:2] == [192] * 2  # the decoder knows of the change a frame too early
+    assert widths[3:] == [256] * 3
+
+
 def test_what_the_container_says_of_pixels_goes_before_the_stream(tmp_path):
     path = squeezed(tmp_path / "a.mp4", Fraction(1))
     data = bytearray(path.read_bytes())

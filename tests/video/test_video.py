@@ -237,7 +237,7 @@ def test_unreadable_paths(tmp_path):
 
 def test_a_header_that_claims_too_much_is_refused(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", numbered(3, 64, 64))
-    monkeypatch.setattr("ecstfl.video.container.MAX_PIXELS", 1000)
+    monkeypatch.setattr("ecstfl.video.picture.MAX_PIXELS", 1000)
     with pytest.raises(UserError, match="claims 64 x 64 pixels"):
         list(video.read_frames(path))
 
