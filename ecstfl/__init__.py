@@ -1,6 +1,7 @@
 """ecstfl: learn and reproduce EC-STFL, a loss that clusters dynamic facial expressions."""
 
 import ecstfl.privacy  # noqa: F401 - first of all: before any dependency is imported
+import ecstfl.threads  # noqa: F401 - likewise
 
 __version__ = "0.1.0"
 

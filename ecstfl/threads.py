@@ -4,14 +4,11 @@ By default a thread that has nothing to do spins on its core. Beside other progr
 disaster: the threads of one training wait for each other on cores that spinning threads hold
 (``docs/speed.md`` has the numbers). Told to wait passively, they sleep, and the cores are free.
 
-Whoever sets the variable otherwise is left alone. With one thread nothing waits.
+Imported with the package, so that it holds in commands, notebooks and worker processes (which
+inherit the environment), where torch is not imported first. Whoever sets the variable otherwise is
+left alone.
 """
-
-from __future__ import annotations
 
 import os
 
-
-def wait_passively() -> None:
-    """Let OpenMP's threads sleep while they wait; no effect once torch has been imported."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -374,6 +374,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "others; default: the profile's",
     )
     parser.add_argument(
+        "--optimizer",
+        metavar="NAME",
+        help="adamw, or muon: kernels and matrices by Muon, the rest by AdamW; default: the "
+        "profile's",
+    )
+    parser.add_argument(
         "--compile",
         choices=("off", "on", "graphs"),
         help="on: the network through torch.compile; graphs: as CUDA graphs too (GPU only); "
@@ -404,7 +410,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
-    """Apply --epochs, --batch, --precision, --compile and --weight to a profile."""
+    """Apply --epochs, --batch, --precision, --compile, --optimizer and --weight to a profile."""
     optim = profile.optim
     if args.epochs is not None:
         optim = replace(optim, epochs=args.epochs)
@@ -414,6 +420,8 @@ def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
         optim = replace(optim, precision=args.precision)
     if args.compile is not None:
         optim = replace(optim, compile=args.compile)
+    if args.optimizer is not None:
+        optim = replace(optim, optimizer=args.optimizer)
     methods = profile.methods
     if args.weight is not None:
         methods = tuple(  # two rows of one form become one

@@ -23,6 +23,7 @@ from ecstfl.models.backbones import BackboneConfig
 EVALUATIONS = ("test", "validation")
 PRECISIONS = ("fp32", "bf16")
 COMPILES = ("off", "on", "graphs")
+OPTIMIZERS = ("adamw", "muon")
 
 # Settings that came after the first landed runs, with the value that all earlier runs had. At that
 # value they are left out of the hash, so that a run keeps its name when the kit learns something.
@@ -33,6 +34,8 @@ ADDED_LATER = {
     ("optim", "accumulate"): 1,
     ("optim", "rise"): 0.3,
     ("optim", "compile"): "off",
+    ("optim", "optimizer"): "adamw",
+    ("optim", "muon_lr"): 0.02,
     ("train_groups",): 0,
 }
 
@@ -41,14 +44,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """AdamW under a one-cycle learning rate, for a fixed number of epochs.
+    """AdamW or Muon under a one-cycle learning rate, for a fixed number of epochs.
 
     Attributes:
         epochs: passes over the training clips; the last epoch is the result, always.
         batch: clips a step.
-        lr: peak learning rate.
+        lr: AdamW's peak learning rate.
         rise: share of the steps over which the rate rises to its peak, in (0, 1).
-        weight_decay: AdamW's, on weights of matrices and kernels only.
+        weight_decay: of matrices and kernels only, under either optimiser.
         per_class: clips of each class in a batch (m-per-class sampling); 0 = plain shuffling.
         precision: ``fp32``, or ``bf16``: forward and backward of the network under bfloat16
             autocast (losses, weights, optimiser and scoring stay fp32). Twice as fast on a CPU
@@ -58,7 +61,10 @@ class OptimConfig:
         accumulate: parts that a batch is cut into, one after the other, when memory is short.
             EC-STFL and BatchNorm see a part, not the batch: it is not the same training.
         compile: ``off``; ``on``: forward and backward of the network through ``torch.compile``;
-            ``graphs``: that, replayed as CUDA graphs. The same training in other digits.
+            ``graphs``: that, replayed as CUDA graphs. The same training up to rounding.
+        optimizer: ``adamw`` for all weights, or ``muon`` for matrices and kernels but the
+            classifier's, and AdamW for the rest.
+        muon_lr: Muon's peak learning rate, not comparable with AdamW's; it follows the same cycle.
     """
 
     epochs: int = 60
@@ -71,6 +77,8 @@ class OptimConfig:
     accumulate: int = 1
     rise: float = 0.3
     compile: str = "off"
+    optimizer: str = "adamw"
+    muon_lr: float = 0.02
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2 or not 0 < self.lr < math.inf:
@@ -80,6 +88,11 @@ class OptimConfig:
             )
         one_of("precision", self.precision, PRECISIONS)
         one_of("compile", self.compile, COMPILES)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        if not 0 < self.muon_lr < math.inf:
+            raise UserError(f"Muon's learning rate must be above 0, got {self.muon_lr}")
+        if self.optimizer == "adamw":  # one experiment has one name
+            object.__setattr__(self, "muon_lr", ADDED_LATER["optim", "muon_lr"])
         if not 0 < self.rise < 1:
             raise UserError(f"the rate rises over a share of the steps in (0, 1), got {self.rise}")
         if not 0 <= self.ema < 1:

@@ -84,8 +84,13 @@ class Learner:
         """Take over what :meth:`state` returned.
 
         Raises:
-            RuntimeError, ValueError, KeyError, TypeError: it is of another network or version.
+            RuntimeError, ValueError, KeyError, TypeError: it is of another network, optimiser or
+                version.
         """
+        theirs = "muon" if "muon" in state else "adamw"
+        ours = "muon" if "muon" in self.named_optimizers else "adamw"
+        if ours != theirs:
+            raise ValueError(f"it is of the optimiser {theirs}, this run takes {ours}")
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])

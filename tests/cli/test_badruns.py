@@ -94,6 +94,7 @@ def child(code, *arguments, before=()):
         ("train --seed -1", "a seed is a whole number from 0, got -1"),
         ("train --batch 1", "batch >= 2"),
         ("train --epochs 0", "epochs >= 1"),
+        ("train --optimizer sgd", "unknown optimizer 'sgd': use one of adamw, muon"),
     ],
 )
 def test_unknown_choices_are_one_sentence(arguments, sentence, capsys, tmp_path, monkeypatch):

@@ -148,6 +148,10 @@ OTHER_TRAININGS = {
     "parts": {"optim": OptimConfig(epochs=3, batch=14, lr=5e-3, accumulate=2)},
     "warm-up": {"loss": LossConfig("ec-stfl", weight=0.1, warmup=0.5)},
     "fewer people": {"train_groups": 4},
+    "Muon": {"optim": OptimConfig(epochs=3, batch=14, lr=5e-3, optimizer="muon")},
+    "Muon, bf16": {
+        "optim": OptimConfig(epochs=3, batch=14, lr=5e-3, optimizer="muon", precision="bf16")
+    },
 }
 
 
