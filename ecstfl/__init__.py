@@ -1,7 +1,6 @@
 """ecstfl: learn and reproduce EC-STFL, a loss that clusters dynamic facial expressions."""
 
-import ecstfl.privacy  # noqa: F401 - first of all: before any dependency is imported
-import ecstfl.threads  # noqa: F401 - likewise
+from ecstfl import privacy, threads  # noqa: F401 - first of all: before any dependency is imported
 
 __version__ = "0.1.0"
 
