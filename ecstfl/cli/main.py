@@ -13,13 +13,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ecstfl
 from ecstfl.errors import UserError
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
     from ecstfl.datasets.clipset import ClipSet
+    from ecstfl.experiments.plan import Work
     from ecstfl.experiments.profiles import Profile
     from ecstfl.runs.places import Places
 
@@ -157,10 +158,12 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 def _train(args: argparse.Namespace) -> int:
     from ecstfl.distributed import process_group
+    from ecstfl.experiments.plan import choose_device, make_plan
     from ecstfl.experiments.profiles import get_profile
-    from ecstfl.experiments.reproduce import choose_device, reproduce
+    from ecstfl.experiments.reproduce import reproduce
     from ecstfl.losses.methods import METHODS, LossConfig
 
+    _infer(args)
     profile = _profile(args, get_profile(args.profile))
     known = [m for m in profile.methods if m.method == args.method]
     same_form = [m for m in known if args.form in (None, m.form)]
@@ -178,18 +181,15 @@ def _train(args: argparse.Namespace) -> int:
     clipset = _open(args)
     places = _places(args, "-train")
     with process_group(choose_device(args.device)):
-        reproduce(
+        plan = make_plan(
             profile,
             clipset,
             places,
             folds=(args.fold,),
             seeds=(args.seed,),
-            workers=1,
             evaluate="validation" if args.validate else "test",
-            device=args.device,
-            allow_missing=args.allow_missing,
-            command=args.command_line,
         )
+        reproduce(plan, places, _work(args, workers=1))
     return 0
 
 
@@ -241,42 +241,36 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    from ecstfl.clips.checksums import with_checksums
     from ecstfl.distributed import process_group
-    from ecstfl.evaluation.explain import explain
-    from ecstfl.experiments.profiles import choose_methods, get_profile, plan_runs, select_clips
-    from ecstfl.experiments.reproduce import choose_device, reproduce
+    from ecstfl.experiments.explain import explain
+    from ecstfl.experiments.plan import choose_device, make_plan
+    from ecstfl.experiments.profiles import choose_methods, get_profile
+    from ecstfl.experiments.reproduce import reproduce
 
-    if args.workers is not None and args.workers < 1:
-        raise UserError(f"--workers must be at least 1, got {args.workers}")
+    _infer(args)
+    work = _work(args, resume=args.resume, train=not args.no_train)
     profile = _profile(args, get_profile(args.profile))
     if args.methods:
         profile = choose_methods(profile, args.methods)
     places = _places(args)
     clipset = _open(args)
-    folds = tuple(args.folds) if args.folds else None
-    seeds = tuple(args.seeds) if args.seeds else None
-    if args.explain:
-        chosen = with_checksums(select_clips(profile, clipset), places.cache)
-        configs = plan_runs(profile, chosen, folds=folds, seeds=seeds)
-        print(explain(places.results, configs, args.explain))
-        return 0
     with process_group(choose_device(args.device)):
-        reproduce(
-            profile,
-            clipset,
-            places,
-            folds=folds,
-            seeds=seeds,
-            workers=args.workers,
-            device=args.device,
-            allow_missing=args.allow_missing,
-            resume=args.resume,
-            train=not args.no_train,
-            against=args.against,
-            command=args.command_line,
-        )
+        plan = make_plan(profile, clipset, places, folds=args.folds, seeds=args.seeds)
+        if args.explain:
+            print(explain(_with_runs(args, places), plan.runs, args.explain))
+        else:
+            reproduce(plan, places, work, against=args.against)
     return 0
+
+
+def _with_runs(args: argparse.Namespace, places: Places) -> Path:
+    """Return the results to explain: in a fresh clone those that came with it."""
+    reference = Path("results", "landed", places.results.name)
+    mine, theirs = (any(x.glob("runs/*/run.json")) for x in (places.results, reference))
+    if args.results is not None or mine or not theirs:
+        return places.results
+    print(f"Nothing is finished in {places.results}: these are the reference results {reference}")
+    return reference
 
 
 def _add_study(commands: argparse._SubParsersAction) -> None:
@@ -299,28 +293,31 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="test folds to leave out")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="S")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N")
+    parser.add_argument("--workers", type=int, metavar="N", help="runs trained side by side")
     parser.add_argument("--draw-only", action="store_true", help="draw finished runs, train none")
     _add_places(parser)
     parser.set_defaults(run=_study)
 
 
 def _study(args: argparse.Namespace) -> int:
+    from ecstfl.experiments.axes import plan_study
+    from ecstfl.experiments.plan import make_plan
     from ecstfl.experiments.profiles import get_profile
     from ecstfl.experiments.study import study
 
-    study(
+    _infer(args)
+    work = _work(args, train=not args.draw_only)
+    places = _places(args, "-study")
+    plan = make_plan(
         _profile(args, get_profile(args.profile)),
         _open(args),
-        _places(args, "-study"),
-        args.axes,
-        folds=tuple(args.folds) if args.folds else None,
-        seeds=tuple(args.seeds) if args.seeds else None,
-        workers=args.workers,
-        device=args.device,
-        train=not args.draw_only,
-        command=args.command_line,
+        places,
+        folds=args.folds,
+        seeds=args.seeds,
+        evaluate="validation",
     )
+    trials, plan = plan_study(plan, args.axes)
+    study(plan, trials, places, work)
     return 0
 
 
@@ -333,7 +330,6 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
 def _add_data_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
-        default="embedded",
         metavar="NAME|PATH",
         help="embedded, embedded-longtail, dfew, ravdess, crema-d, a folder with "
         "one sub-folder per expression, or a CSV (default: embedded)",
@@ -355,9 +351,8 @@ def _add_data_choice(parser: argparse.ArgumentParser) -> None:
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
-        default="quick",
         metavar="NAME",
-        help="smoke, quick, full or paper (default: quick)",
+        help="smoke, quick, full or paper (default: quick, or that of the runs in --results)",
     )
     parser.add_argument(
         "--backbone",
@@ -406,6 +401,33 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         default=Path("cache"),
         help="preprocessed clips (default: cache)",
+    )
+
+
+def _infer(args: argparse.Namespace) -> None:
+    """Fill in profile and data set, where none is given: those of the runs in ``--results``."""
+    from ecstfl.datasets.opening import NAMES
+    from ecstfl.experiments.plan import settings_of
+
+    of_runs = {} if args.results is None else settings_of(args.results)
+    if of_runs.get("data") not in NAMES:
+        of_runs.pop("data", None)  # a folder or a CSV of the user's, whose place is not kept
+    for name, default in (("profile", "quick"), ("data", "embedded")):
+        if getattr(args, name) is None:
+            setattr(args, name, of_runs.get(name, default))
+
+
+def _work(args: argparse.Namespace, **more: Any) -> Work:
+    from ecstfl.experiments.plan import Work
+
+    settings = {"workers": getattr(args, "workers", None)} | more
+    if settings["workers"] is not None and settings["workers"] < 1:
+        raise UserError(f"--workers must be at least 1, got {settings['workers']}")
+    return Work(
+        device=args.device,
+        allow_missing=args.allow_missing,
+        command=args.command_line,
+        **settings,
     )
 
 

@@ -329,7 +329,7 @@ def _same(one: Path, other: Path) -> bool:
 def _device(name: str) -> str:
     if name == "cpu":
         return "cpu"
-    from ecstfl.experiments.reproduce import choose_device
+    from ecstfl.experiments.plan import choose_device
 
     return choose_device(name)
 

@@ -1,4 +1,4 @@
-"""What a loss changed beside softmax-only, measure by measure, from run.json alone.
+"""Differences to softmax-only, measure by measure, from run.json alone.
 
 Runs are compared in pairs, equal in fold and seed and everything but the loss. Recognition is
 pooled as the table pools it, from summed confusion matrices; what is measured once a run (the
@@ -11,14 +11,14 @@ redraw identities and seeds instead: two ways to an interval that disagree are a
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ecstfl.evaluation.table import baseline_of, by_row, row_names
+from ecstfl.evaluation import grid as grids
+from ecstfl.evaluation.grid import Grid, Page
+from ecstfl.evaluation.rows import baseline_of, by_row, row_names
 from ecstfl.labels import CLASSES
 from ecstfl.metrics.intervals import Interval, jackknife
 from ecstfl.metrics.recognition import recalls, uar, war
@@ -176,8 +176,8 @@ def change(pairs: Sequence[Pair], measure: Measure, level: float = 0.95) -> Inte
     return Interval(float(whole), float(low), float(high))
 
 
-def markdown(comparisons: Sequence[Comparison], marks: Sequence[str] = ()) -> str:
-    """Render two tables, of :data:`MEASURES` and of :data:`RECALLS`, with notes below.
+def page(comparisons: Sequence[Comparison], marks: Sequence[str] = ()) -> Page:
+    """Return two tables, of :data:`MEASURES` and of :data:`RECALLS`, with notes below.
 
     A softmax-only line gives values, over all its runs that have a twin; a method's line gives
     differences with their 95 % intervals.
@@ -186,32 +186,32 @@ def markdown(comparisons: Sequence[Comparison], marks: Sequence[str] = ()) -> st
         comparisons: at least one, from :func:`compare`.
         marks: sentences that must stand below the tables, as the table's.
     """
-    lines = [*grid(comparisons, MEASURES), "", *grid(comparisons, RECALLS), ""]
-    told = [*marks, *notes(comparisons, len(MEASURES) + len(RECALLS))]
-    return "\n".join([*lines, *(f"- {note}" for note in told)]) + "\n"
+    told = (*marks, *notes(comparisons, len(MEASURES) + len(RECALLS)))
+    return Page((grid(comparisons, MEASURES), grid(comparisons, RECALLS)), told)
 
 
-def grid(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> list[str]:
-    """Return the lines of a table: values of softmax-only, differences of every method."""
-    head = ["Method", "runs", *(measure.name for measure in measures)]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    for baseline in dict.fromkeys(c.baseline for c in comparisons):
-        group = [c for c in comparisons if c.baseline == baseline]
-        plain = {(p.fold, p.seed): p.baseline for c in group for p in c.pairs}
-        values = [measure.show(measure.of(list(plain.values()))) for measure in measures]
-        lines.append("| " + " | ".join([baseline, str(len(plain)), *values]) + " |")
-        for c in group:
+def grid(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> Grid:
+    """Return the values of softmax-only and the differences of every method."""
+    lines = []
+    for name, plain in baselines(comparisons).items():
+        lines.append((name, str(len(plain)), *(m.show(m.of(plain)) for m in measures)))
+        for c in (c for c in comparisons if c.baseline == name):
             told = [_told(change(c.pairs, measure), measure) for measure in measures]
-            name = f"difference: {c.method}"
-            lines.append("| " + " | ".join([name, str(len(c.pairs)), *told]) + " |")
-    return lines
+            lines.append((f"difference: {c.method}", str(len(c.pairs)), *told))
+    return Grid(("Method", "runs", *(measure.name for measure in measures)), tuple(lines))
+
+
+def baselines(comparisons: Sequence[Comparison]) -> dict[str, list[Run]]:
+    """Return every softmax-only run that has a twin, once, under its row's name."""
+    found: dict[str, dict[tuple[int, int], Run]] = {}
+    for c in comparisons:
+        found.setdefault(c.baseline, {}).update({(p.fold, p.seed): p.baseline for p in c.pairs})
+    return {name: list(runs.values()) for name, runs in found.items()}
 
 
 def _told(interval: Interval, measure: Measure) -> str:
-    value = measure.show(interval.value, "+")
-    if np.isnan(interval.low):
-        return value
-    return f"{value} [{measure.show(interval.low, '+')}, {measure.show(interval.high, '+')}]"
+    value, low, high = (measure.show(x, "+") for x in (interval.value, interval.low, interval.high))
+    return value if np.isnan(interval.low) else f"{value} [{low}, {high}]"
 
 
 def notes(comparisons: Sequence[Comparison], measures: int) -> list[str]:
@@ -236,21 +236,13 @@ def to_csv(
     comparisons: Sequence[Comparison], measures: Sequence[Measure] = (*MEASURES, *RECALLS)
 ) -> str:
     """Render for spreadsheets: a line a method and measure, in the measure's unit."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["method", "measure", "pairs", "softmax_only", "with_it", "difference", "low", "high"]
-    )
+    head = ["method", "measure", "pairs", "softmax_only", "with_it", "difference", "low", "high"]
+    rows = []
     for c in comparisons:
         for measure in measures:
-            interval = change(c.pairs, measure)
-            values = (
-                measure.of([pair.baseline for pair in c.pairs]),
-                measure.of([pair.ours for pair in c.pairs]),
-                interval.value,
-                interval.low,
-                interval.high,
-            )
-            told = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
-            writer.writerow([c.method, measure.name, len(c.pairs), *told])
-    return out.getvalue()
+            values = [measure.of([pair.baseline for pair in c.pairs])]
+            values.append(measure.of([pair.ours for pair in c.pairs]))
+            gain = change(c.pairs, measure)
+            values += [gain.value, gain.low, gain.high]
+            rows.append([c.method, measure.name, len(c.pairs), *values])
+    return grids.to_csv(head, rows)

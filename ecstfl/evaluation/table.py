@@ -7,25 +7,22 @@ identities, and over seeds where there are several
 deviation between them. Differences are to the softmax-only row of the same setting, in pairs. A
 table that is synthetic, quick or incomplete says so.
 
-:func:`markdown`, :func:`to_html` and :func:`to_latex` draw one grid of the same cells;
-:func:`to_csv` gives the numbers; :func:`ecstfl.evaluation.explain.explain` tells where one comes
-from.
+:func:`page` gives the table as text, :func:`to_csv` its numbers;
+:func:`ecstfl.experiments.explain.explain` tells where one comes from.
 """
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import html
-import io
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ecstfl.errors import UserError
+from ecstfl.evaluation import grid as grids
+from ecstfl.evaluation.grid import Grid, Page
 from ecstfl.evaluation.published import (
     PAPER_EC_STFL_SCORES,
     PAPER_ROWS,
@@ -33,34 +30,12 @@ from ecstfl.evaluation.published import (
     PublishedRow,
     PublishedScore,
 )
+from ecstfl.evaluation.rows import baseline_of, by_row, method_name, printed_name, row_names
 from ecstfl.labels import CLASSES
-from ecstfl.losses.methods import LossConfig
 from ecstfl.metrics.intervals import Interval, bootstrap_interval, mcnemar, people, sign_flip_test
 from ecstfl.metrics.recognition import confusion_matrix, recalls
-from ecstfl.models.backbones import TITLES
 from ecstfl.runs.config import RunConfig
 from ecstfl.runs.run_folder import finished_run, read_features, run_directory
-
-METHOD_NAMES = {
-    "softmax": "softmax only",
-    "ec-stfl": "EC-STFL",
-    "center": "center loss",
-    "contrastive-center": "contrastive-center loss",
-    "supcon": "SupCon",
-    "triplet": "triplet loss",
-}
-"""What the methods of :class:`~ecstfl.runs.config.LossConfig` are called in tables."""
-
-IN_PRINT = {
-    "c3d": "C3D",
-    "r3d18": "R3D18",
-    "resnet3d18": "3D ResNet18",
-    "p3d": "P3D",
-    "i3d": "I3D-RGB",
-    "vgg11-lstm": "VGG11+LSTM",
-    "resnet18-lstm": "ResNet18+LSTM",
-}
-"""What the paper calls the networks."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +114,7 @@ class _Pool:
         return np.array([seed for _, seed, _ in self.keys])
 
 
-def build_table(results: Path, configs: list[RunConfig]) -> Table:
+def build_table(results: Path, configs: Sequence[RunConfig]) -> Table:
     """Collect the finished runs among ``configs`` into a table.
 
     Raises:
@@ -176,81 +151,14 @@ def build_table(results: Path, configs: list[RunConfig]) -> Table:
     return Table(tuple(rows), tuple(differences), tuple(marks), _published(list(planned)))
 
 
-def method_name(config: RunConfig) -> str:
-    """Return the row's name, e.g. ``C3D, EC-STFL (patent, lambda 0.1)``."""
-    loss = config.loss
-    name = f"{TITLES[config.backbone.name]}, {METHOD_NAMES[loss.method]}"
-    if loss.method == "softmax":
-        return name
-    form = f"{loss.form}, " if loss.method == "ec-stfl" else ""
-    rising = f", warm-up {loss.warmup:g}" if loss.warmup else ""
-    return f"{name} ({form}lambda {loss.weight:g}{rising})"
-
-
-def by_row(configs: list[RunConfig]) -> dict[RunConfig, list[RunConfig]]:
-    """Gather the runs that differ in fold and seed only, under one of fold 0 and seed 0."""
-    rows: dict[RunConfig, list[RunConfig]] = {}
-    for config in configs:
-        rows.setdefault(replace(config, fold=0, seed=0), []).append(config)
-    return rows
-
-
-def row_names(keys: list[RunConfig]) -> dict[RunConfig, str]:
-    """Name the rows; where two would be called alike, add the settings that tell them apart."""
-    alike: dict[str, list[RunConfig]] = {}
-    for key in keys:
-        alike.setdefault(method_name(key), []).append(key)
-    names = {}
-    for name, group in alike.items():
-        settings = [_flat(dataclasses.asdict(key)) for key in group]
-        differing = [k for k in settings[0] if len({repr(s.get(k)) for s in settings}) > 1]
-        for key, values in zip(group, settings, strict=True):
-            extra = [f"{k.split('.')[-1].replace('_', ' ')} {values[k]}" for k in differing]
-            names[key] = ", ".join([name, *extra])
-    return names
-
-
-def _flat(values: dict, prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def baseline_of(key: RunConfig, rows: Iterable[RunConfig]) -> RunConfig | None:
-    """Return the softmax-only row of the same setting; its tap changes nothing it learns."""
-    if key.loss.method == "softmax":
-        return None
-    plain = replace(key, loss=LossConfig())
-    for other in rows:
-        backbone = replace(other.backbone, tap=key.backbone.tap)
-        if other.loss.method == "softmax" and (
-            replace(other, loss=LossConfig(), backbone=backbone) == plain
-        ):
-            return other
-    return None
-
-
-def _published(keys: list[RunConfig]) -> tuple[PublishedRow | PublishedScore, ...]:
+def _published(keys: Sequence[RunConfig]) -> tuple[PublishedRow | PublishedScore, ...]:
     """Return the patent's table and what is printed of the table's other rows."""
-    wanted = []
-    for key in keys:
-        name = IN_PRINT.get(key.backbone.name)
-        if name is not None and key.loss.method in ("softmax", "ec-stfl", "center"):
-            method = METHOD_NAMES[key.loss.method]
-            wanted.append(name if key.loss.method == "softmax" else f"{name}, {method}")
-    others = [
-        row
-        for row in (*PAPER_ROWS, *PAPER_EC_STFL_SCORES)
-        if row.method in wanted and row not in PATENT_TABLE_1
-    ]
-    return (*PATENT_TABLE_1, *others)
+    wanted = {printed_name(key) for key in keys}
+    others = [row for row in (*PAPER_ROWS, *PAPER_EC_STFL_SCORES) if row.method in wanted]
+    return tuple(dict.fromkeys((*PATENT_TABLE_1, *others)))
 
 
-def _pool(results: Path, configs: list[RunConfig]) -> _Pool | None:
+def _pool(results: Path, configs: Sequence[RunConfig]) -> _Pool | None:
     labels, predictions, groups, keys = [], [], [], []
     scores: dict[tuple[int, int], tuple[float, float]] = {}
     collapsed = 0
@@ -296,7 +204,7 @@ def _row(name: str, pool: _Pool, planned: int) -> Row:
 
 
 def paired_difference(
-    results: Path, ours: list[RunConfig], baseline: list[RunConfig]
+    results: Path, ours: Sequence[RunConfig], baseline: Sequence[RunConfig]
 ) -> Difference | None:
     """Compare two rows of runs on the clips, folds and seeds that both have finished.
 
@@ -339,27 +247,13 @@ def _percent(interval: Interval, sign: str = "") -> str:
     return f"{value:{sign}.2f} [{low:{sign}.1f}, {high:{sign}.1f}]"
 
 
-# ---- one grid, three ways to draw it -----------------------------------------------------------
-
 HEAD = ("Method", *CLASSES, "UAR [95 %]", "WAR [95 %]", "runs")
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of the drawn table.
-
-    Attributes:
-        kind: ``result``, ``difference`` or ``published``.
-        cells: as many as :data:`HEAD`, plain text, percent.
-    """
-
-    kind: str
-    cells: tuple[str, ...]
-
-
-def grid(table: Table) -> tuple[Line, ...]:
-    """Return the lines below the head: results, differences, published rows."""
-    lines = []
+def grid(table: Table) -> Grid:
+    """Return the cells, in percent: results, differences, published rows."""
+    lines, kinds = [], []
+    blank = ("",) * len(CLASSES)
     for row in table.rows:
         count = f"{row.runs}" if row.runs == row.planned else f"{row.runs} of {row.planned}"
         uar, war = _percent(row.uar), _percent(row.war)
@@ -367,17 +261,23 @@ def grid(table: Table) -> tuple[Line, ...]:
             uar += f" sd {100 * row.sd[0]:.2f}"
             war += f" sd {100 * row.sd[1]:.2f}"
         each = ("–" if np.isnan(r) else f"{100 * r:.2f}" for r in row.recalls)
-        cells = (row.method, *each, uar, war, count)
-        lines.append(Line("result", cells))
-    blank = ("",) * len(CLASSES)
+        lines.append((row.method, *each, uar, war, count))
+        kinds.append("result")
     for d in table.differences:
         ends = (_percent(d.uar, "+"), _percent(d.war, "+"), "")
-        lines.append(Line("difference", (f"difference: {d.method}", *blank, *ends)))
+        lines.append((f"difference: {d.method}", *blank, *ends))
+        kinds.append("difference")
     for row in table.published:
         each = [f"{r:.2f}" for r in row.recalls] if isinstance(row, PublishedRow) else blank
         ends = (f"{row.uar:.2f}", f"{row.war:.2f}", "?")
-        lines.append(Line("published", (f"published, DFEW: {row.method}", *each, *ends)))
-    return tuple(lines)
+        lines.append((f"published, DFEW: {row.method}", *each, *ends))
+        kinds.append("published")
+    return Grid(HEAD, tuple(lines), tuple(kinds))
+
+
+def page(table: Table) -> Page:
+    """Return the table with what must stand below it."""
+    return Page((grid(table),), notes(table))
 
 
 def notes(table: Table) -> tuple[str, ...]:
@@ -425,85 +325,13 @@ def notes(table: Table) -> tuple[str, ...]:
     return tuple(found)
 
 
-def markdown(table: Table) -> str:
-    """Render for README and terminals: percent, 95 % intervals in brackets."""
-    lines = ["| " + " | ".join(HEAD) + " |", "|---|" + "---:|" * (len(HEAD) - 1)]
-    for line in grid(table):
-        cells = line.cells
-        if line.kind == "published":
-            cells = tuple(f"*{cell}*" if cell else "" for cell in cells)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes(table))]) + "\n"
-
-
-def to_html(table: Table) -> str:
-    """Render as an HTML fragment: a table and a list of notes, without style or script.
-
-    Lines carry their kind as a class (``result``, ``difference``, ``published``).
-    """
-    lines = ['<table class="ecstfl">', "<thead>"]
-    lines.append("<tr>" + "".join(f'<th scope="col">{html.escape(h)}</th>' for h in HEAD) + "</tr>")
-    lines += ["</thead>", "<tbody>"]
-    for line in grid(table):
-        first, *others = (html.escape(cell) for cell in line.cells)
-        cells = f'<th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in others)
-        lines.append(f'<tr class="{line.kind}">{cells}</tr>')
-    lines += ["</tbody>", "</table>", '<ul class="ecstfl">']
-    lines += [f"<li>{html.escape(note)}</li>" for note in notes(table)]
-    return "\n".join([*lines, "</ul>"]) + "\n"
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "[": "{[}",  # after a line's end, a bare bracket would be an option
-}
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
-
-
-def to_latex(table: Table) -> str:
-    """Render as a ``tabular`` with its notes below; needs the package booktabs."""
-    lines = [rf"\begin{{tabular}}{{l{'r' * (len(HEAD) - 1)}}}", r"\toprule"]
-    lines.append(" & ".join(map(_latex, HEAD)) + r" \\")
-    kind = None
-    for line in grid(table):
-        if line.kind != kind:
-            lines.append(r"\midrule")
-            kind = line.kind
-        lines.append(" & ".join(map(_latex, line.cells)) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", r"\par\footnotesize"]
-    lines += [rf"{_latex(note)}.\par" for note in notes(table)]
-    return "\n".join(lines) + "\n"
-
-
 def to_csv(table: Table) -> str:
     """Render for spreadsheets: one row a method, shares in [0, 1], marks in the last column."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     ends = [f"{metric}{end}" for metric in ("uar", "war") for end in ("", "_low", "_high")]
-    writer.writerow(["method", *CLASSES, *ends, "runs", "planned", "clips", "marks"])
+    head = ["method", *CLASSES, *ends, "runs", "planned", "clips", "marks"]
+    marks = "; ".join(table.marks)
+    rows = []
     for row in table.rows:
-        shares = [*row.recalls]
-        for interval in (row.uar, row.war):
-            shares += [interval.value, interval.low, interval.high]
-        counts = [row.runs, row.planned, row.clips]
-        writer.writerow(
-            [
-                row.method,
-                *("" if np.isnan(x) else f"{x:.6f}" for x in shares),
-                *counts,
-                "; ".join(table.marks),
-            ]
-        )
-    return out.getvalue()
+        both = (x for i in (row.uar, row.war) for x in (i.value, i.low, i.high))
+        rows.append([row.method, *row.recalls, *both, row.runs, row.planned, row.clips, marks])
+    return grids.to_csv(head, rows)

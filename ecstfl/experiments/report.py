@@ -1,98 +1,148 @@
-"""From finished runs to the table, what changed, and the figures."""
+"""From finished runs to the tables and the figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ecstfl.evaluation import differences as changes
-from ecstfl.evaluation import repeat
-from ecstfl.evaluation.table import build_table, markdown, to_csv, to_html, to_latex
-from ecstfl.files import atomic_write
+from ecstfl.evaluation import differences, reproduced, table, without_class
+from ecstfl.evaluation.grid import Page
+from ecstfl.experiments.plan import Work
+from ecstfl.figures.confusion import confusion_pair, confusion_pooled
+from ecstfl.figures.curves import learning_curves
+from ecstfl.figures.files import save_figure, up_to_date
+from ecstfl.figures.forest import forest
+from ecstfl.figures.maps import umap_grid, umap_pair, why_no_map
+from ecstfl.figures.without_class import without_class as draw_without_class
+from ecstfl.files import write_text
 from ecstfl.runs.config import RunConfig
 from ecstfl.runs.places import Places
 from ecstfl.runs.run_folder import Run, finished_run, read_features, run_directory
 
-if TYPE_CHECKING:
-    from ecstfl.evaluation.one_class import Measured
-
-DERIVED: Final = {"changes.md", "changes.csv", "one-class.md", "one-class.csv", "repeat.md"}
+COMPARISONS: Final = {
+    *("differences.md", "differences.csv", "without-one-class.md", "without-one-class.csv"),
+    "trained-again.md",
+}
 """What stands beside a table only where there is something to compare."""
+
+Drawing = tuple[Sequence[Run], Callable[[], Figure]]
 
 
 def render(
-    configs: list[RunConfig],
+    configs: Sequence[RunConfig],
     places: Places,
+    work: Work,
     *,
-    command: str,
     data_notes: tuple[str, ...] = (),
-    landed: Sequence[Run] = (),
-    say: Callable[[str], None] = print,
+    reference: Sequence[Run] = (),
 ) -> list[Path]:
-    """Write the table, what changed beside softmax-only, and the figures, from finished runs.
+    """Write the table, the differences to softmax-only, and the figures, from finished runs.
 
-    Notes about the data stand below all tables. With ``landed`` runs also ``repeat.md``: what they
-    gave beside what the finished runs of the same configurations give.
+    Notes about the data stand below all tables. With ``reference`` runs also ``trained-again.md``:
+    what they gave beside what the finished runs of the same configurations give.
 
     Returns:
         Their paths, the table's first.
     """
-    table = build_table(places.results, configs)
-    table = replace(table, marks=(*table.marks, *data_notes))
-    text = markdown(table)
-    written = []
-    contents = {
-        "table.md": text,
-        "table.csv": to_csv(table),
-        "table.html": to_html(table),
-        "table.tex": to_latex(table),
-    }
+    built = table.build_table(places.results, configs)
+    built = replace(built, marks=(*built.marks, *data_notes))
     runs = {c: run for c in configs if (run := finished_run(places.results, c)) is not None}
-    told = {}
-    if comparisons := changes.compare(list(runs.values())):
-        told = {
-            "changes.md": changes.markdown(comparisons, table.marks),
-            "changes.csv": changes.to_csv(comparisons),
-        }
+    pages: dict[str, Page] = {"table": table.page(built)}
+    texts = {"table.csv": table.to_csv(built), "table.tex": pages["table"].latex()}
+    comparisons = differences.compare(list(runs.values()))
     measured = None
-    if told:
-        from ecstfl.evaluation import (
-            one_class,  # it draws, too, and seaborn costs seconds to import
-        )
-
-        measured = one_class.measured(
+    if comparisons:
+        measured = without_class.measured(
             (run["name"], read_features(run_directory(places.results, config)))
             for config, run in runs.items()
         )
-        told |= {
-            "one-class.md": one_class.markdown(comparisons, measured, table.marks),
-            "one-class.csv": one_class.csv(comparisons, measured),
-        }
-    if repeats := repeat.compare(landed, list(runs.values())):
-        told["repeat.md"] = repeat.markdown(repeats, table.marks)
-    for name in DERIVED - set(told):
+        pages["differences"] = differences.page(comparisons, built.marks)
+        pages["without-one-class"] = without_class.page(comparisons, measured, built.marks)
+        texts["differences.csv"] = differences.to_csv(comparisons)
+        texts["without-one-class.csv"] = without_class.to_csv(comparisons, measured)
+    if again := reproduced.compare(reference, list(runs.values())):
+        pages["trained-again"] = reproduced.page(again, built.marks)
+    texts |= {f"{name}.md": page.markdown() for name, page in pages.items()}
+    for name in COMPARISONS - set(texts):
         # nothing to compare: an earlier plan's answer would stand beside this table
         (places.results / name).unlink(missing_ok=True)
-    for name, content in (contents | told).items():
-        with atomic_write(places.results / name) as file:
-            file.write(content.encode())
-        written.append(places.results / name)
-    say("")
-    say(text)
-    for name in ("changes.md", "repeat.md"):
-        if name in told:
-            say(told[name])
-    pair = _first_pair(runs)
-    if pair is not None:
-        written += _draw(pair, runs, measured, places, command)
+    written = [places.results / name for name in sorted(texts, key=lambda n: n != "table.md")]
     for path in written:
-        say(f"  {path}")
+        write_text(path, texts[path.name])
+    for name in ("table", "differences", "trained-again"):
+        if name in pages:
+            work.say("\n" * (name == "table") + pages[name].fitted(_columns()))
+    drawings = dict(_drawings(runs, places, comparisons, measured, work.say))
+    written += draw(drawings, places, work)
+    for path in written:
+        work.say(f"  {path}")
     return written
+
+
+def draw(drawings: Mapping[str, Drawing], places: Places, work: Work) -> list[Path]:
+    """Draw what is not up to date: name -> the runs that it shows, and how to draw it."""
+    for name, (shown, make) in drawings.items():
+        if not up_to_date(places.figures / name, shown):
+            save_figure(make(), places.figures / name, shown, work.command)
+    return [(places.figures / name).with_suffix(".png") for name in drawings]
+
+
+def _columns() -> int:
+    """Width of the terminal; without one, as in a file, no limit."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10**6
+
+
+def _drawings(
+    runs: dict[RunConfig, Run],
+    places: Places,
+    comparisons: Sequence[differences.Comparison],
+    measured: without_class.Measured | None,
+    say: Callable[[str], None],
+) -> Iterable[tuple[str, Drawing]]:
+    """Yield a pair of runs closely, and all finished runs together."""
+    pair = _first_pair(runs)
+    if pair is None:
+        return
+    # the same two methods on the same fold under every seed that both were trained with
+    twins = [tuple(replace(c, seed=seed) for c in pair) for seed in {c.seed: 0 for c in runs}]
+    twins = [pair, *(t for t in twins if t != pair and all(c in runs for c in t))]
+    paired = [tuple(runs[c] for c in twin) for twin in twins]
+
+    def features(twin: Sequence[RunConfig]) -> tuple[dict[str, np.ndarray], ...]:
+        return tuple(read_features(run_directory(places.results, c)) for c in twin)
+
+    both, everything = paired[0], list(runs.values())
+    seeds = [run for twin in paired for run in twin]
+    maps: dict[str, Drawing] = {
+        "umap": (both, lambda: umap_pair(both, features(pair))),
+        "umap-grid": (
+            seeds,
+            lambda: umap_grid(list(zip(paired, map(features, twins), strict=True))),
+        ),
+    }
+    if all(up_to_date(places.figures / name, shown) for name, (shown, _) in maps.items()):
+        lacking = []
+    else:
+        embeddings = [f["embeddings"] for twin in twins for f in features(twin)]
+        lacking = [why for x in embeddings if (why := why_no_map(x))]
+    if lacking:
+        say(f"No map of the features: {lacking[0]}")
+    else:
+        yield from maps.items()
+    yield "confusion", (both, lambda: confusion_pair(both))
+    yield "curves", (both, lambda: learning_curves(both))
+    if len(everything) > 2:
+        yield "confusion-pooled", (everything, lambda: confusion_pooled(everything))
+    if comparisons:
+        yield "forest", (everything, lambda: forest(everything))
+        yield "without-one-class", (everything, lambda: draw_without_class(everything, measured))
 
 
 def _first_pair(runs: Iterable[RunConfig]) -> tuple[RunConfig, RunConfig] | None:
@@ -106,55 +156,3 @@ def _first_pair(runs: Iterable[RunConfig]) -> tuple[RunConfig, RunConfig] | None
             if (other.fold, other.seed) == (config.fold, config.seed):
                 return config, other
     return None
-
-
-def _draw(
-    pair: tuple[RunConfig, RunConfig],
-    runs: dict[RunConfig, Run],
-    measured: Measured | None,
-    places: Places,
-    command: str,
-) -> list[Path]:
-    """Draw what is not up to date: a pair of runs closely, and all finished runs together."""
-    from ecstfl.evaluation import one_class
-    from ecstfl.figures import comparison as figures  # seaborn and UMAP cost seconds to import
-    from ecstfl.figures.forest import forest
-    from ecstfl.figures.peeking import can_peek, peeking
-    from ecstfl.figures.umap_grid import umap_grid
-
-    # the same two methods on the same fold under every seed that both were trained with
-    twins = [tuple(replace(c, seed=seed) for c in pair) for seed in {c.seed: 0 for c in runs}]
-    twins = [pair, *(t for t in twins if t != pair and all(c in runs for c in t))]
-    paired = [tuple(runs[c] for c in twin) for twin in twins]
-    both = paired[0]
-
-    def features(twin: Sequence[RunConfig]) -> tuple[dict[str, np.ndarray], ...]:
-        return tuple(read_features(run_directory(places.results, c)) for c in twin)
-
-    everything = list(runs.values())
-    drawings: dict[str, tuple[Sequence[Run], Callable[[], Figure]]] = {
-        "umap": (both, lambda: figures.umap_pair(both, features(pair))),
-        "umap-grid": (
-            [run for twin in paired for run in twin],
-            lambda: umap_grid(list(zip(paired, map(features, twins), strict=True))),
-        ),
-        "confusion": (both, lambda: figures.confusion_pair(both)),
-        "curves": (both, lambda: figures.learning_curves(both)),
-    }
-    if len(everything) > 2:
-        drawings["confusion-pooled"] = (
-            everything,
-            lambda: figures.confusion_pooled(everything),
-        )
-    if measured is not None:
-        drawings["forest"] = (everything, lambda: forest(everything))
-        drawings["one-class"] = (everything, lambda: one_class.figure(everything, measured))
-    if can_peek(everything):
-        drawings["peeking"] = (everything, lambda: peeking(everything))
-    written = []
-    for name, (drawn, draw) in drawings.items():
-        path = places.figures / name
-        if not figures.up_to_date(path, drawn):
-            figures.save_figure(draw(), path, drawn, command)
-        written.append(path.with_suffix(".png"))
-    return written

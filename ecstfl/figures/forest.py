@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ecstfl.evaluation.differences import UAR, WAR, Comparison, Measure, change, compare, units
-from ecstfl.figures.comparison import COLOURS, MARKERS, marks
+from ecstfl.figures.style import COLOURS, MARKERS, marks, plain_style
 from ecstfl.runs.run_folder import Run
 
 
+@plain_style()
 def forest(runs: Sequence[Run]) -> Figure:
     """Draw the differences to softmax-only in WAR and UAR, percent points.
 

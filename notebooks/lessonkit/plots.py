@@ -14,7 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ecstfl.figures.comparison import COLOURS, MARKERS
+from ecstfl.figures.style import COLOURS, MARKERS
 from ecstfl.labels import CLASSES
 from ecstfl.losses.ec_stfl import ec_stfl_loss
 from ecstfl.losses.report import within_between_ratio

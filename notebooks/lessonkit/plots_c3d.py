@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ecstfl.figures.comparison import COLOURS
+from ecstfl.figures.style import COLOURS
 from lessonkit.anatomy import Layer, c3d_layers, total
 
 _BILLION = 1e9

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ecstfl.datasets.embedded import ClipTruth
-from ecstfl.figures.comparison import COLOURS
+from ecstfl.figures.style import COLOURS
 from ecstfl.labels import CLASSES
 from lessonkit.leakage import leaking
 

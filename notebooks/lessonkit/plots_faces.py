@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 
 from ecstfl.faces import align
 from ecstfl.faces.detection import Detection
-from ecstfl.figures.comparison import COLOURS
+from ecstfl.figures.style import COLOURS
 from lessonkit import mouth
 
 POINT_NAMES: Final = ("left eye", "right eye", "nose", "mouth left", "mouth right")

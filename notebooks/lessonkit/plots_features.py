@@ -18,7 +18,8 @@ from scipy.stats import spearmanr
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from ecstfl.figures.comparison import COLOURS, MARKERS, laid_onto, umap_map
+from ecstfl.figures.maps import laid_onto, umap_map
+from ecstfl.figures.style import COLOURS, MARKERS
 from ecstfl.labels import CLASSES
 from ecstfl.metrics.clusters import cluster_measures
 
@@ -26,7 +27,7 @@ _STYLES = ("o", "v", "s", "X", "^", "P", "D", "<", ">", "*")
 
 
 def mapped(x: np.ndarray, seed: int = 0, neighbours: int = 15) -> np.ndarray:
-    """Map features (n, d) to (n, 2) by ``ecstfl.figures.comparison.umap_map``, without its warning.
+    """Map features (n, d) to (n, 2) by ``ecstfl.figures.maps.umap_map``, without its warning.
 
     With few neighbours the graph falls into pieces; a lesson that wants just that needs no word.
     """

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ecstfl.figures.comparison import COLOURS, MARKERS
+from ecstfl.figures.style import COLOURS, MARKERS
 from ecstfl.labels import CLASSES
 from ecstfl.metrics.calibration import Reliability, reliability
 from ecstfl.predict.recognizer import Window

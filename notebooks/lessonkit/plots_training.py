@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 from torch.nn import functional as F
 
-from ecstfl.figures.comparison import COLOURS, title_of
+from ecstfl.figures.style import COLOURS, title_of
 from ecstfl.losses.ec_stfl import FORMS, ec_stfl_loss
 from ecstfl.runs.run_folder import Run
 from lessonkit.composition import Composition, composition

@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from torch import Tensor
 
 from ecstfl.errors import UserError
-from ecstfl.figures.comparison import COLOURS, MARKERS
+from ecstfl.figures.style import COLOURS, MARKERS
 from ecstfl.losses.baselines import BASELINES, build_baseline
 from ecstfl.losses.ec_stfl import ec_stfl_loss
 from ecstfl.losses.report import within_between_ratio

@@ -51,7 +51,7 @@ from lessonkit.practice import PLAIN_VIEW, practice_clips, practice_run
 from lessonkit.reference_results import reference_pairs
 from lessonkit.stamp import run_id, stamp
 
-from ecstfl.experiments.reproduce import choose_device
+from ecstfl.experiments.plan import choose_device
 from ecstfl.models.backbones import build_backbone
 from ecstfl.models.tap import Tap
 from ecstfl.training.loop import train_run

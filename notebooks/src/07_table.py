@@ -760,7 +760,6 @@ from lessonkit.reference_results import reference_pairs
 from lessonkit.stamp import stamp
 
 from ecstfl.figures.forest import forest
-from ecstfl.figures.peeking import collect_peeks, peeking
 
 pairs = reference_pairs("full", weight=0.1)
 runs = [one.run for pair in pairs for one in pair]
@@ -831,11 +830,11 @@ stamp(forest(runs), *runs, fresh=False)
 # scores has chosen on the test data. What would that have been worth here?
 
 # %%
-for method in collect_peeks(runs):
-    gained = [100 * peek.gain for peek in method.peeks]
+for method in collect_best_epochs(runs):
+    gained = [100 * peek.gain for peek in method.runs]
     print(f"{method.method}: {np.mean(gained):+.1f} points on average, up to {max(gained):+.1f}")
     assert min(gained) >= 0  # the best of several is never worse: that is the trouble
-stamp(peeking(runs), *runs, fresh=False)
+stamp(best_epoch_bias(runs), *runs, fresh=False)
 
 # %% [markdown]
 # ## Checkpoint

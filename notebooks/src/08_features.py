@@ -29,7 +29,7 @@ from lessonkit.stamp import stamp
 from scipy.spatial.distance import cdist
 from sklearn.metrics import silhouette_score
 
-from ecstfl.figures.comparison import title_of
+from ecstfl.figures.style import title_of
 from ecstfl.labels import CLASSES
 from ecstfl.metrics.clusters import cluster_measures
 from ecstfl.metrics.intervals import jackknife

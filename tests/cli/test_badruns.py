@@ -113,7 +113,7 @@ def test_numbers_that_are_none_are_refused():
 
 
 def test_an_unknown_metric_of_a_cell_is_told(tmp_path):
-    from ecstfl.evaluation.explain import explain
+    from ecstfl.experiments.explain import explain
 
     config = toy_config(toy_data()[0])
     run, features = made_up_run(config)

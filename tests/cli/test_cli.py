@@ -202,7 +202,9 @@ def test_an_unknown_method_is_named_before_a_weight_is_asked_for(capsys):
 
 def test_a_weight_given_beside_a_method_of_the_profile_counts(monkeypatch, tmp_path):
     chosen = []
-    monkeypatch.setattr(reproducing, "reproduce", lambda profile, *_, **__: chosen.append(profile))
+    monkeypatch.setattr(
+        reproducing, "reproduce", lambda plan, *_, **__: chosen.append(plan.profile)
+    )
     monkeypatch.chdir(tmp_path)
     for method in ("center", "ec-stfl"):
         arguments = ["train", "--profile", "full", "--method", method, "--weight", "0.7"]

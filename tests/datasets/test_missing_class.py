@@ -9,17 +9,15 @@ import pytest
 from sklearn.metrics import recall_score
 from toy import toy_config, toy_data
 
-from ecstfl.evaluation.explain import explain
 from ecstfl.evaluation.table import (
     HEAD,
     build_table,
     grid,
-    markdown,
     notes,
+    page,
     to_csv,
-    to_html,
-    to_latex,
 )
+from ecstfl.experiments.explain import explain
 from ecstfl.labels import CLASSES
 from ecstfl.runs.run_folder import read_features, run_directory
 from ecstfl.training.loop import train_run
@@ -42,12 +40,12 @@ def landed(tmp_path_factory):
 def test_the_table_shows_a_dash_and_says_why(landed):
     table = build_table(*landed)
     column = HEAD.index("Surprise")
-    results = [line for line in grid(table) if line.kind == "result"]
-    assert [line.cells[column] for line in results] == ["–", "–"]
-    assert all("–" not in cell for line in results for cell in line.cells[1:column])
+    results = grid(table).lines[:2]
+    assert [line[column] for line in results] == ["–", "–"]
+    assert all("–" not in cell for line in results for cell in line[1:column])
     (note,) = [n for n in notes(table) if "Surprise" in n]
     assert "mean over the other 6 classes" in note
-    for text in (markdown(table), to_html(table), to_latex(table)):
+    for text in (page(table).markdown(), page(table).latex()):
         assert "–" in text
         assert note in text
         assert "nan" not in text.lower().replace("spontan", "")

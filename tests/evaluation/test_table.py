@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, recall_score
 from toy import toy_config, toy_data
 
 from ecstfl.errors import UserError
-from ecstfl.evaluation.table import build_table, markdown, notes, to_csv
+from ecstfl.evaluation.table import build_table, notes, page, to_csv
 from ecstfl.files import write_json
 from ecstfl.runs.run_folder import read_features, run_directory, write_features
 from ecstfl.training.loop import train_run
@@ -53,7 +53,7 @@ def test_values_are_scikit_learns_on_the_pooled_predictions(landed):
 
 def test_marks_cannot_be_missed(landed):
     results, configs = landed
-    text = markdown(build_table(results, configs))
+    text = page(build_table(results, configs)).markdown()
     assert "synthetic" in text
     assert "toy profile: small network" in text
     assert "INCOMPLETE" not in text
@@ -105,10 +105,10 @@ def test_mcnemar_is_given_only_where_clips_count_once(landed):
     results, configs = landed
     two_seeds = build_table(results, configs)
     assert two_seeds.differences[0].p is None
-    assert "McNemar" not in markdown(two_seeds)
+    assert "McNemar" not in page(two_seeds).markdown()
     one_seed = build_table(results, [c for c in configs if c.seed == 0])
     assert 0 <= one_seed.differences[0].p <= 1
-    assert "McNemar" in markdown(one_seed)
+    assert "McNemar" in page(one_seed).markdown()
 
 
 def test_csv_reads_back(landed):
@@ -122,5 +122,5 @@ def test_csv_reads_back(landed):
 
 def test_every_markdown_line_has_the_same_cells(landed):
     results, configs = landed
-    lines = [x for x in markdown(build_table(results, configs)).splitlines() if x[:1] == "|"]
+    lines = [x for x in page(build_table(results, configs)).markdown().splitlines() if x[:1] == "|"]
     assert {line.count("|") for line in lines} == {12}

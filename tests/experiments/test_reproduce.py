@@ -91,7 +91,7 @@ def test_a_lost_run_alone_is_trained_again_to_the_same_numbers(made, tmp_path):
     against = ["--against", str(made[0] / "results/smoke")]
     out = reproduce(folder, *against, env=os.environ | {"OMP_NUM_THREADS": threads})
     assert out.count("finished, reused") == 1
-    repeat = (folder / "results/smoke/repeat.md").read_text()
+    repeat = (folder / "results/smoke/trained-again.md").read_text()
     assert repeat in out
     assert [line.split(" | ")[1:3] for line in repeat.splitlines()[2:4]] == [["1", "1"]] * 2
     assert "synthetic" in repeat

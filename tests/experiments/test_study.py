@@ -10,9 +10,12 @@ from madeup import made_up_run
 from toy import toy_config, toy_data
 
 from ecstfl.errors import UserError
-from ecstfl.evaluation.table import baseline_of, by_row
-from ecstfl.experiments.profiles import get_profile
-from ecstfl.experiments.study import AXES, collect, draw, markdown, plan_study, to_csv
+from ecstfl.evaluation.rows import baseline_of, by_row
+from ecstfl.experiments.axes import AXES, plan_study
+from ecstfl.experiments.plan import Plan
+from ecstfl.experiments.profiles import get_profile, plan_runs
+from ecstfl.experiments.study import collect, markdown, to_csv
+from ecstfl.experiments.study_figure import draw
 from ecstfl.files import write_json
 from ecstfl.losses.methods import LossConfig
 from ecstfl.metrics.clusters import cluster_measures
@@ -27,6 +30,19 @@ from ecstfl.training.splits import split_clips
 @pytest.fixture(scope="module")
 def data():
     return toy_data()
+
+
+@pytest.fixture(scope="module")
+def many_people():
+    """Enough for the axis that trains on 40 of them."""
+    return toy_data(groups=70)[0]
+
+
+def planned(profile, clipset, axes, **chosen):
+    """Return the trials and the runs of a study."""
+    runs = plan_runs(profile, clipset, evaluate="validation", **chosen)
+    trials, plan = plan_study(Plan(profile, clipset, tuple(runs)), axes)
+    return trials, list(plan.runs)
 
 
 def toy_profile(clipset, epochs=2):
@@ -44,7 +60,7 @@ def toy_profile(clipset, epochs=2):
 def test_no_planned_run_can_see_its_test_fold(data):
     clipset, _ = data
     axes = [name for name in AXES if name != "people"]  # the toy data have no 40 people
-    trials, runs = plan_study(get_profile("quick"), clipset, axes, folds=(1, 4))
+    trials, runs = planned(get_profile("quick"), clipset, axes, folds=(1, 4))
     folds = np.array([c.fold for c in clipset])
     assert len(runs) == len(set(runs)) == len({r.name for r in runs})
     for config in runs:
@@ -59,10 +75,10 @@ def test_no_planned_run_can_see_its_test_fold(data):
 
 
 @pytest.mark.parametrize("name", AXES)
-def test_an_axis_changes_one_thing(data, name):
-    clipset, _ = data
-    trials, _ = plan_study(get_profile("quick"), clipset, [name])
-    base = plan_study(get_profile("quick"), clipset, ["warmup"])[0][0].setting
+def test_an_axis_changes_one_thing(many_people, name):
+    clipset = many_people
+    trials, _ = planned(get_profile("quick"), clipset, [name])
+    base = planned(get_profile("quick"), clipset, ["warmup"])[0][0].setting
     changed = {
         part
         for trial in trials
@@ -78,8 +94,8 @@ def test_an_axis_changes_one_thing(data, name):
 
 def test_a_setting_on_two_axes_is_trained_once_and_taps_share_their_twin(data):
     clipset, _ = data
-    _, one = plan_study(get_profile("quick"), clipset, ["patent"])
-    trials, both = plan_study(get_profile("quick"), clipset, ["patent", "warmup", "tap"])
+    _, one = planned(get_profile("quick"), clipset, ["patent"])
+    trials, both = planned(get_profile("quick"), clipset, ["patent", "warmup", "tap"])
     assert len(one) == 6  # five weights and softmax-only
     assert len(both) == 6 + 3 + 2  # lambda 0.1 without warm-up after ReLU is there already
     assert len(trials) == 5 + 4 + 3
@@ -89,7 +105,7 @@ def test_points_are_the_means_and_differences_of_their_runs(data, tmp_path):
     clipset, clips = data
     places = Places(tmp_path, tmp_path, tmp_path)
     profile = toy_profile(clipset)
-    trials, runs = plan_study(profile, clipset, ["tap", "sampler"], folds=(1, 2), seeds=(0,))
+    trials, runs = planned(profile, clipset, ["tap", "sampler"], folds=(1, 2), seeds=(0,))
     assert collect(places, trials, runs) == []
     records = {c: train_run(c, clipset, clips, tmp_path) for c in runs if c.fold == 1}
     (point, *_) = points = collect(places, trials, runs)
@@ -122,7 +138,7 @@ def test_points_are_the_means_and_differences_of_their_runs(data, tmp_path):
 
 def test_a_point_and_its_softmax_only_are_of_the_same_folds(data, tmp_path):
     """A weight that was tried on one fold is not set beside softmax-only's mean over both."""
-    trials, runs = plan_study(get_profile("quick"), data[0], ["sampler"], folds=(1, 2))
+    trials, runs = planned(get_profile("quick"), data[0], ["sampler"], folds=(1, 2))
     records = {}
     for config in runs:
         if config.loss.method == "ec-stfl" and config.fold == 2:
@@ -145,9 +161,11 @@ def test_a_point_and_its_softmax_only_are_of_the_same_folds(data, tmp_path):
     assert "1 run(s) a point" in labels
 
 
-def test_a_setting_on_several_axes_counts_once_and_many_axes_go_on_in_further_rows(data, tmp_path):
+def test_a_setting_on_several_axes_counts_once_and_many_axes_go_on_in_further_rows(
+    many_people, tmp_path
+):
     axes = ["warmup", "tap", "sampler", "batch", "people"]
-    trials, runs = plan_study(get_profile("quick"), data[0], axes, folds=(1,))
+    trials, runs = planned(get_profile("quick"), many_people, axes, folds=(1,))
     records = {}
     for config in runs:
         # Everything is worse than softmax-only, by the same.
@@ -172,10 +190,10 @@ def test_a_setting_on_several_axes_counts_once_and_many_axes_go_on_in_further_ro
 def test_wrong_requests_are_told(data):
     clipset, _ = data
     with pytest.raises(UserError, match="unknown axis 'momentum' of the study: use some of patent"):
-        plan_study(get_profile("quick"), clipset, ["momentum"])
+        planned(get_profile("quick"), clipset, ["momentum"])
     alone = replace(get_profile("quick"), methods=(LossConfig(),))
     with pytest.raises(UserError, match="the quick profile has no EC-STFL method"):
-        plan_study(alone, clipset, ["tap"])
+        planned(alone, clipset, ["tap"])
     r3d = replace(get_profile("quick"), backbone=BackboneConfig("r3d18"))
-    trials, _ = plan_study(r3d, clipset, ["tap"])
+    trials, _ = planned(r3d, clipset, ["tap"])
     assert [t.value for t in trials] == ["avgpool"]

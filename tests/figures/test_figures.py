@@ -12,8 +12,11 @@ from madeup import made_up_run, made_up_table
 from scipy.stats import ortho_group
 from toy import toy_config, toy_data
 
-from ecstfl.figures import comparison as figures
-from ecstfl.figures.umap_grid import umap_grid
+from ecstfl.figures import style
+from ecstfl.figures.confusion import confusion_pooled
+from ecstfl.figures.curves import learning_curves
+from ecstfl.figures.files import save_figure, up_to_date
+from ecstfl.figures.maps import laid_onto, umap_grid, umap_pair
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +37,10 @@ def texts(figure):
 
 def test_marks_tell_data_folds_clips_and_seeds(table):
     runs = runs_of(table)
-    assert figures.marks(runs) == (
+    assert style.marks(runs) == (
         "SYNTHETIC: rendered clips · toy profile, test folds 1-3 · n = 168 clips, seeds 0, 1"
     )
-    one = figures.marks(runs[:2])
+    one = style.marks(runs[:2])
     assert "test fold 1 · n = 56 clips, seed 0" in one
 
 
@@ -47,7 +50,7 @@ def test_a_turned_mirrored_scaled_map_is_laid_onto_itself(seed, scale):
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(20, 2))
     turned = scale * points @ ortho_group.rvs(2, random_state=rng) + rng.normal(size=2)
-    left, right = figures.laid_onto(points, points), figures.laid_onto(points, turned)
+    left, right = laid_onto(points, points), laid_onto(points, turned)
     np.testing.assert_allclose(left, right, atol=1e-9)
 
 
@@ -56,14 +59,14 @@ def test_a_turned_mirrored_scaled_map_is_laid_onto_itself(seed, scale):
 def test_a_map_that_disagrees_is_not_drawn_smaller(seed):
     rng = np.random.default_rng(seed)
     reference, other = rng.normal(size=(2, 30, 2))
-    laid = figures.laid_onto(reference, other)
+    laid = laid_onto(reference, other)
     assert np.linalg.norm(laid) == pytest.approx(1)
     np.testing.assert_allclose(laid.mean(0), 0, atol=1e-12)
 
 
 def test_confusions_are_pooled_by_method_as_integers(table):
     runs = runs_of(table)
-    figure = figures.confusion_pooled(runs)
+    figure = confusion_pooled(runs)
     axes = [a for a in figure.axes if a.get_title()]
     assert len(axes) == 2
     for axis, method in zip(axes, ("softmax", "ec-stfl"), strict=True):
@@ -77,7 +80,7 @@ def test_confusions_are_pooled_by_method_as_integers(table):
 
 def test_both_panels_of_the_pair_name_their_method(table):
     (run, features), (other, more) = list(table.values())[:2]
-    drawn = texts(figures.umap_pair((run, other), (features, more)))
+    drawn = texts(umap_pair((run, other), (features, more)))
     assert "softmax only" in drawn
     assert "EC-STFL (patent form, λ = 0.1)" in drawn
     assert "within / between 0.70" in drawn
@@ -89,7 +92,7 @@ def test_a_map_leaves_torch_its_threads():
         import os
         os.environ["NUMBA_NUM_THREADS"] = "2"
         import numpy as np, torch
-        from ecstfl.figures.comparison import umap_map
+        from ecstfl.figures.maps import umap_map
         torch.set_num_threads(1)
         assert torch.get_num_threads() == 1  # the first look sets them anew
         umap_map(np.random.default_rng(0).normal(size=(280, 64)))
@@ -133,8 +136,8 @@ def test_the_grid_refuses_other_clips_and_nothing(table):
 def test_the_same_figure_twice_is_the_same_bytes_and_the_sidecar_names_its_runs(table, tmp_path):
     runs = runs_of(table)[:2]
     for name in ("a", "b"):
-        drawn = figures.learning_curves(runs)
-        written = figures.save_figure(drawn, tmp_path / name, runs, "ecstfl reproduce")
+        drawn = learning_curves(runs)
+        written = save_figure(drawn, tmp_path / name, runs, "ecstfl reproduce")
         assert all(path.exists() for path in written)
     for suffix in (".png", ".svg", ".json"):
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
@@ -145,18 +148,18 @@ def test_the_same_figure_twice_is_the_same_bytes_and_the_sidecar_names_its_runs(
         "synthetic": True,
         "command": "ecstfl reproduce",
     }
-    assert figures.up_to_date(tmp_path / "a", runs)
-    assert not figures.up_to_date(tmp_path / "a", runs[:1])
+    assert up_to_date(tmp_path / "a", runs)
+    assert not up_to_date(tmp_path / "a", runs[:1])
 
 
 def test_runs_of_several_commits_are_all_named(tmp_path):
     clipset = toy_data()[0]
     runs = [made_up_run(toy_config(clipset, seed=seed))[0] for seed in (1, 0)]
-    figures.save_figure(figures.confusion_pooled(runs), tmp_path / "a", runs, "ecstfl")
+    save_figure(confusion_pooled(runs), tmp_path / "a", runs, "ecstfl")
     commits = json.loads((tmp_path / "a.json").read_text())["commit"]
     assert commits == ["commit-of-seed-0", "commit-of-seed-1"]
 
 
 def test_colours_keep_apart_in_greyscale_or_by_marker():
     """Classes whose colours are alike in grey must at least have markers of their own."""
-    assert len(set(figures.COLOURS)) == len(set(figures.MARKERS)) == 7
+    assert len(set(style.COLOURS)) == len(set(style.MARKERS)) == 7

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ecstfl.figures.class_names import name_classes
-from ecstfl.figures.comparison import COLOURS
+from ecstfl.figures.style import COLOURS
 from ecstfl.labels import CLASSES
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from ecstfl.datasets.embedded import open_embedded
-from ecstfl.evaluation import differences as changes
-from ecstfl.evaluation import one_class, repeat
-from ecstfl.evaluation.table import build_table, markdown
+from ecstfl.evaluation import differences, reproduced, without_class
+from ecstfl.evaluation.table import build_table, page
+from ecstfl.experiments.axes import plan_study
+from ecstfl.experiments.plan import Plan
 from ecstfl.experiments.profiles import choose_methods, get_profile, plan_runs
-from ecstfl.experiments.study import collect, plan_study, to_csv
+from ecstfl.experiments.study import collect, to_csv
 from ecstfl.experiments.study import markdown as study_markdown
 from ecstfl.metrics.recognition import confusion_matrix
 from ecstfl.runs.config import RunConfig, from_dict
@@ -50,7 +51,7 @@ def test_the_landed_runs_are_of_todays_quick_profile_and_data(configs):
 
 
 def test_the_landed_table_is_that_of_the_landed_runs(configs):
-    table = markdown(build_table(LANDED, configs))
+    table = page(build_table(LANDED, configs)).markdown()
     assert (LANDED / "table.md").read_text() == table
 
 
@@ -73,30 +74,34 @@ def test_the_landed_full_table_is_that_of_its_runs(name, full):
     folder = LANDED.parent / name
     table = build_table(folder, full[name])
     assert [row.runs for row in table.rows] == FULL[name][-1]
-    assert (folder / "table.md").read_text() == markdown(table)
+    assert (folder / "table.md").read_text() == page(table).markdown()
 
 
 @pytest.mark.parametrize("name", FULL)
 def test_the_landed_changes_are_those_of_the_runs(name, full):
     folder = LANDED.parent / name
     finished = [run for config in full[name] if (run := finished_run(folder, config))]
-    comparisons = changes.compare(finished)
-    text = changes.markdown(comparisons, build_table(folder, full[name]).marks)
-    assert (folder / "changes.md").read_text() == text
-    assert (folder / "changes.csv").read_text() == changes.to_csv(comparisons)
+    comparisons = differences.compare(finished)
+    text = differences.page(comparisons, build_table(folder, full[name]).marks).markdown()
+    assert (folder / "differences.md").read_text() == text
+    assert (folder / "differences.csv").read_text() == differences.to_csv(comparisons)
 
 
 @pytest.mark.parametrize("name", FULL)
 def test_the_landed_pages_without_one_class_are_those_of_the_runs(name, full):
     folder = LANDED.parent / name
     finished = [run for config in full[name] if (run := finished_run(folder, config))]
-    comparisons = changes.compare(finished)
-    measured = one_class.measured(
+    comparisons = differences.compare(finished)
+    measured = without_class.measured(
         (run["name"], read_features(folder / "runs" / run["name"])) for run in finished
     )
-    text = one_class.markdown(comparisons, measured, build_table(folder, full[name]).marks)
-    assert (folder / "one-class.md").read_text() == text
-    assert (folder / "one-class.csv").read_text() == one_class.csv(comparisons, measured)
+    text = without_class.page(
+        comparisons, measured, build_table(folder, full[name]).marks
+    ).markdown()
+    assert (folder / "without-one-class.md").read_text() == text
+    assert (folder / "without-one-class.csv").read_text() == without_class.to_csv(
+        comparisons, measured
+    )
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda p: p.parent.name)
@@ -116,7 +121,7 @@ def test_each_landed_run_agrees_with_its_own_predictions(path):
 
 
 @pytest.mark.parametrize("folder", FULL)
-@pytest.mark.parametrize("name", ["forest", "one-class", "peeking", "confusion-pooled"])
+@pytest.mark.parametrize("name", ["forest", "without-one-class", "peeking", "confusion-pooled"])
 def test_landed_figures_of_the_full_profile_name_all_its_runs(name, folder, full):
     figures = ROOT / "figures" / "landed" / folder
     sidecar = json.loads((figures / f"{name}.json").read_text())
@@ -139,12 +144,12 @@ def test_the_rows_trained_again_are_within_the_tolerance():
     profile = choose_methods(get_profile("full"), ["softmax", "ec-stfl:patent:0.03"])
     configs = plan_runs(profile, open_embedded(ROOT / "data"), seeds=(0,))
     again = [run for config in configs if (run := finished_run(folder, config))]
-    repeats = repeat.compare(repeat.runs_to_meet(LANDED.parent / "full", configs), again)
-    text = repeat.markdown(repeats, build_table(folder, configs).marks)
-    assert (folder / "repeat.md").read_text() == text
-    assert [(len(one.pairs), len(one.landed)) for one in repeats] == [(5, 15), (5, 15)]
+    repeats = reproduced.compare(reproduced.reference_runs(LANDED.parent / "full", configs), again)
+    text = reproduced.page(repeats, build_table(folder, configs).marks).markdown()
+    assert (folder / "trained-again.md").read_text() == text
+    assert [(len(one.pairs), len(one.reference)) for one in repeats] == [(5, 15), (5, 15)]
     for one in repeats:
-        for measure in repeat.MEASURES:
+        for measure in reproduced.MEASURES:
             before, now = one.means(measure)
             assert abs(now - before) <= one.tolerance(measure)
 
@@ -183,7 +188,8 @@ def test_the_landed_study_is_that_of_its_runs(name):
     folder = LANDED.parent / name
     prior, profile, axes, folds = STUDIES[name]
     clips = open_embedded(ROOT / "data", prior=prior)
-    trials, runs = plan_study(profile, clips, axes, folds=folds, seeds=(0,))
-    points = collect(Places(folder, folder, folder), trials, runs)
+    runs = plan_runs(profile, clips, folds=folds, seeds=(0,), evaluate="validation")
+    trials, plan = plan_study(Plan(profile, clips, tuple(runs)), axes)
+    points = collect(Places(folder, folder, folder), trials, plan.runs)
     assert (folder / "study.md").read_text() == study_markdown(points)
     assert (folder / "study.csv").read_text() == to_csv(points)

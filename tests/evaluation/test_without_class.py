@@ -5,13 +5,14 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from madeup import made_up_table
 
-from ecstfl.evaluation import one_class
+from ecstfl.evaluation import without_class
 from ecstfl.evaluation.differences import change, compare
-from ecstfl.evaluation.one_class import measured, ratios_without, relative_lengths
+from ecstfl.evaluation.without_class import measured, ratios_without, relative_lengths
+from ecstfl.figures.without_class import without_class as draw
 from ecstfl.labels import CLASSES
 from ecstfl.metrics.clusters import cluster_measures
 
@@ -22,6 +23,7 @@ def cloud(seed, n=70, d=5, apart=1.0):
     return rng.normal(size=(7, d))[labels] * apart + rng.normal(size=(n, d)), labels
 
 
+@settings(max_examples=50, deadline=None)  # a busy machine is no fault
 @given(seed=st.integers(0, 10**6), n=st.integers(30, 90))
 def test_ratios_are_those_of_the_clips_that_are_left(seed, n):
     x, labels = cloud(seed, n)
@@ -82,7 +84,8 @@ def features(table):
 
 def test_the_tables_tell_differences_of_means_over_runs(table, features):
     (compared,) = compare([run for run, _ in table.values()])
-    lines = list(csv.DictReader(io.StringIO(one_class.csv([compared], measured(features.items())))))
+    text = without_class.to_csv([compared], measured(features.items()))
+    lines = list(csv.DictReader(io.StringIO(text)))
     assert len(lines) == 8 + 7
     by_name = {line["measure"]: line for line in lines}
     for c, name in enumerate(CLASSES):
@@ -97,7 +100,7 @@ def test_the_tables_tell_differences_of_means_over_runs(table, features):
         assert float(line["difference"]) == pytest.approx(both[0] - both[1], abs=1e-6)
         assert float(line["with_it"]) == pytest.approx(both[0], abs=1e-6)
         assert float(line["low"]) <= float(line["difference"]) <= float(line["high"])
-    text = one_class.markdown([compared], measured(features.items()), ["SYNTHETIC"])
+    text = without_class.page([compared], measured(features.items()), ["SYNTHETIC"]).markdown()
     assert "- SYNTHETIC" in text
     assert "- 15 intervals were looked at" in text
     assert "without Surprise" in text
@@ -107,7 +110,7 @@ def test_the_figure_shows_what_the_table_tells(table, features):
     runs = [run for run, _ in table.values()]
     (compared,) = compare(runs)
     ratios, lengths = both = measured(features.items())
-    left, right = one_class.figure(runs, both).axes
+    left, right = draw(runs, both).axes
     shown = [line.get_xdata()[0] for line in left.lines if line.get_marker() not in ("None", "")]
     assert shown == [change(compared.pairs, measure).value for measure in ratios]
     assert left.get_yticklabels()[0].get_text() == "all seven"
@@ -119,4 +122,4 @@ def test_the_figure_shows_what_the_table_tells(table, features):
 def test_without_pairs_there_is_no_figure(table, features):
     alone = [run for c, (run, _) in table.items() if c.loss.method == "softmax"]
     with pytest.raises(ValueError, match="twins"):
-        one_class.figure(alone, measured(features.items()))
+        draw(alone, measured(features.items()))

@@ -12,7 +12,7 @@ from toy import toy_config, toy_data
 
 from ecstfl.errors import UserError
 from ecstfl.evaluation.differences import UAR, WAR
-from ecstfl.evaluation.repeat import compare, markdown, runs_to_meet
+from ecstfl.evaluation.reproduced import compare, page, reference_runs
 from ecstfl.files import write_json
 
 FOLDS, SEEDS = (1, 2, 3, 4, 5), (0, 1, 2)
@@ -30,27 +30,27 @@ def again(landed, seeds, right=0.5):
 
 
 def test_runs_meet_their_own_configuration(landed):
-    repeats = compare(landed, again(landed, seeds=(2, 7)))
-    assert [r.method for r in repeats] == ["C3D, softmax only", "C3D, EC-STFL (patent, lambda 0.1)"]
-    for repeat in repeats:
-        assert [(a["config"]["fold"], a["config"]["seed"]) for a, _ in repeat.pairs] == [
+    rows = compare(landed, again(landed, seeds=(2, 7)))
+    assert [r.method for r in rows] == ["C3D, softmax only", "C3D, EC-STFL (patent, lambda 0.1)"]
+    for row in rows:
+        assert [(a["config"]["fold"], a["config"]["seed"]) for a, _ in row.pairs] == [
             (fold, 2) for fold in FOLDS
         ]
-        assert all(a["config_hash"] == b["config_hash"] for a, b in repeat.pairs)
-        assert len(repeat.landed) == 15
+        assert all(a["config_hash"] == b["config_hash"] for a, b in row.pairs)
+        assert len(row.reference) == 15
 
 
 def test_the_tolerance_is_that_of_a_pooled_spread(landed):
-    repeat = compare(landed, again(landed, seeds=(0, 1)))[0]
+    row = compare(landed, again(landed, seeds=(0, 1)))[0]
     war = {
-        fold: [100 * r["war"] for r in repeat.landed if r["config"]["fold"] == fold]
+        fold: [100 * r["war"] for r in row.reference if r["config"]["fold"] == fold]
         for fold in FOLDS
     }
     variance = np.mean([np.var(values, ddof=1) for values in war.values()])  # three seeds each
     expected = stats.t.ppf(0.975, 10) * math.sqrt(variance * 2 / 10)
-    assert repeat.tolerance(WAR) == pytest.approx(expected)
-    before, now = repeat.means(WAR)
-    pairs = [(100 * a["war"], 100 * b["war"]) for a, b in repeat.pairs]
+    assert row.tolerance(WAR) == pytest.approx(expected)
+    before, now = row.means(WAR)
+    pairs = [(100 * a["war"], 100 * b["war"]) for a, b in row.pairs]
     assert (before, now) == pytest.approx(tuple(np.mean(pairs, axis=0)))
 
 
@@ -60,27 +60,27 @@ def test_nineteen_in_twenty_redrawn_tables_are_within_the_tolerance():
     configs = [toy_config(clipset, fold=f, seed=s, epochs=6) for s in SEEDS for f in FOLDS]
     for draw in range(120):
         both = [[made_up_run(c, seed=2 * draw + k)[0] for c in configs] for k in (0, 1)]
-        (repeat,) = compare(*both)
+        (row,) = compare(*both)
         for measure in (WAR, UAR):
-            before, now = repeat.means(measure)
-            inside += abs(now - before) <= repeat.tolerance(measure)
+            before, now = row.means(measure)
+            inside += abs(now - before) <= row.tolerance(measure)
             looked += 1
     assert 0.90 <= inside / looked <= 0.99
 
 
 def test_a_rendered_table_says_how_many_are_within(landed):
-    same = markdown(compare(landed, landed), marks=("synthetic: rendered",))
+    same = page(compare(landed, landed), marks=("synthetic: rendered",)).markdown()
     assert "| C3D, softmax only | 15 | 15 |" in same
     assert same.count("| +0.0 | ±") == 4
     assert "- synthetic: rendered\n" in same
     assert "- 4 of 4 differences are within the tolerance" in same
-    other = markdown(compare(landed, again(landed, SEEDS, right=0.1)))
+    other = page(compare(landed, again(landed, SEEDS, right=0.1))).markdown()
     assert "- 0 of 4 differences are within the tolerance" in other
 
 
 def test_one_landed_seed_has_no_tolerance(landed):
     first = [run for run in landed if run["config"]["seed"] == 0]
-    text = markdown(compare(first, again(landed, seeds=(0,))))
+    text = page(compare(first, again(landed, seeds=(0,)))).markdown()
     assert "| – |" in text
     assert "the landed runs have one seed" in text
     assert "within the tolerance" not in text
@@ -90,16 +90,16 @@ def test_one_landed_seed_has_no_tolerance(landed):
 def test_a_folder_without_a_run_of_the_plan_is_named(tmp_path, landed):
     configs = list(made_up_table())
     with pytest.raises(UserError, match="holds no finished run to compare with"):
-        runs_to_meet(tmp_path, configs)
+        reference_runs(tmp_path, configs)
     for run in landed:
         (tmp_path / "runs" / run["name"]).mkdir(parents=True)
         write_json(tmp_path / "runs" / run["name"] / "run.json", run)
-    assert len(runs_to_meet(tmp_path, configs)) == len(landed)
+    assert len(reference_runs(tmp_path, configs)) == len(landed)
     others = [dataclasses.replace(c, profile="another") for c in configs]
     with pytest.raises(UserError, match=r"holds 30 finished run\(s\), but none of this plan"):
-        runs_to_meet(tmp_path, others)
+        reference_runs(tmp_path, others)
     path = tmp_path / "runs" / landed[0]["name"] / "run.json"
     path.write_text(json.dumps(landed[0])[:-9])
     with pytest.raises(UserError, match="not readable as JSON"):
-        runs_to_meet(tmp_path, configs)
+        reference_runs(tmp_path, configs)
     assert path.exists()  # a landed run is never moved

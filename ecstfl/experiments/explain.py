@@ -7,18 +7,8 @@ from pathlib import Path
 
 from ecstfl.datasets.opening import NAMES as DATA_NAMES
 from ecstfl.errors import UserError
-from ecstfl.evaluation.table import (
-    HEAD,
-    IN_PRINT,
-    METHOD_NAMES,
-    Line,
-    Table,
-    baseline_of,
-    build_table,
-    by_row,
-    grid,
-    row_names,
-)
+from ecstfl.evaluation.rows import baseline_of, by_row, printed_name, row_names
+from ecstfl.evaluation.table import HEAD, Table, build_table, grid
 from ecstfl.experiments.profiles import get_profile
 from ecstfl.labels import CLASSES
 from ecstfl.runs.config import RunConfig
@@ -42,27 +32,29 @@ def explain(results: Path, configs: list[RunConfig], cell: str) -> str:
         UserError: no such cell, or nothing is finished.
     """
     table = build_table(results, configs)
-    line, column = _find_cell(grid(table), cell)
-    name, shown = line.cells[0], line.cells[HEAD.index(column)]
+    kind, line, column = _find_cell(table, cell)
+    name, shown = line[0], line[HEAD.index(column)]
     text = [f"{name}, {column.split()[0]}: {shown or '(empty)'}"]
-    if line.kind == "published":
+    if kind == "published":
         (row,) = [r for r in table.published if name.endswith(f": {r.method}")]
         return "\n".join([*text, f"printed in: {row.source}; not measured here"]) + "\n"
 
     planned = by_row(configs)
     names = row_names(list(planned))
     (key,) = [k for k, row in names.items() if row == name.removeprefix("difference: ")]
-    text.append(_how(line.kind, column))
-    text += _beside(table, key, line, column)
+    text.append(_how(kind, column))
+    if kind == "result":
+        text += _beside(table, printed_name(key), shown, HEAD.index(column))
     text += _runs(results, planned[key], column, "runs")
     baseline = baseline_of(key, planned)
-    if line.kind == "difference" and baseline is not None:
+    if kind == "difference" and baseline is not None:
         text += _runs(results, planned[baseline], column, "runs of softmax-only")
     text += [f"mark: {mark}" for mark in table.marks]
     return "\n".join(text) + "\n"
 
 
-def _find_cell(lines: tuple[Line, ...], cell: str) -> tuple[Line, str]:
+def _find_cell(table: Table, cell: str) -> tuple[str, tuple[str, ...], str]:
+    """Return the kind and the cells of a line, and the head of a column."""
     row, colon, column = (part.strip() for part in cell.rpartition(":"))
     columns = {head.split()[0].lower(): head for head in HEAD[1:-1]}
     if not colon or column.lower() not in columns:
@@ -70,18 +62,20 @@ def _find_cell(lines: tuple[Line, ...], cell: str) -> tuple[Line, str]:
             f"no cell {cell!r}: give ROW:COLUMN with a line's number or name and one of "
             f"{', '.join(head.split()[0] for head in HEAD[1:-1])}"
         )
+    drawn = grid(table)
+    lines = list(zip(drawn.kinds, drawn.lines, strict=True))
     if row.isdecimal():
-        found = [line for number, line in enumerate(lines, 1) if number == int(row)]
+        found = lines[int(row) - 1 : int(row)] if int(row) else []
     else:
-        exact = [line for line in lines if line.cells[0].lower() == row.lower()]
-        found = exact or [line for line in lines if row.lower() in line.cells[0].lower()]
+        exact = [one for one in lines if one[1][0].lower() == row.lower()]
+        found = exact or [one for one in lines if row.lower() in one[1][0].lower()]
     if not row or len(found) != 1:
-        known = "; ".join(f"{number} {line.cells[0]}" for number, line in enumerate(lines, 1))
+        known = "; ".join(f"{number} {line[0]}" for number, (_, line) in enumerate(lines, 1))
         what = f"{len(found)} lines" if found else "no line"
         raise UserError(
             f"{what} called {row!r}: use the number or the whole name of one of {known}"
         )
-    return found[0], columns[column.lower()]
+    return *found[0], columns[column.lower()]
 
 
 def _how(kind: str, column: str) -> str:
@@ -94,16 +88,11 @@ def _how(kind: str, column: str) -> str:
     return f"{what}, over the pooled test predictions of the runs below"
 
 
-def _beside(table: Table, key: RunConfig, line: Line, column: str) -> list[str]:
+def _beside(table: Table, name: str | None, measured: str, index: int) -> list[str]:
     """The printed value of the same network and method, where there is one."""
-    network, method = IN_PRINT.get(key.backbone.name), METHOD_NAMES[key.loss.method]
-    name = network if key.loss.method == "softmax" else f"{network}, {method}"
-    index = HEAD.index(column)
-    for other in grid(table):
-        if other.cells[0] != f"published, DFEW: {name}" or line.kind != "result":
-            continue
-        printed, measured = other.cells[index], line.cells[index]
-        if printed and measured != "–":
+    for line in grid(table).lines:
+        printed = line[index]
+        if line[0] == f"published, DFEW: {name}" and printed and measured != "–":
             gap = float(measured.split()[0]) - float(printed)
             caveat = "" if not table.marks else " (see the marks: not the same experiment)"
             return [f"published on DFEW: {printed}, difference {gap:+.2f}{caveat}"]

@@ -1,31 +1,38 @@
-"""A caution: how many points come from choosing the epoch by its score on the test fold.
+"""Best-epoch bias: how many points come from choosing the epoch by its score on the test fold.
 
 Training here always ends with its last epoch. Reporting the best of all test scores instead is
 common and looks harmless; it adds points to every method, and not the same to each. This figure
 shows how many, from the test scores that ``run.json`` keeps for the learning curves. The fold
 is scored every few epochs only, so what is shown is the least that peeking would have brought:
 looking more often can only find a higher score.
+
+``python -m lessonkit.best_epoch RESULTS FOREST.json FIGURE`` draws it as ``FIGURE`` (.png, .svg and
+.json), of the runs in the results folder that another figure, the forest plot for example, shows.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ecstfl.evaluation.table import baseline_of, by_row, row_names
-from ecstfl.figures.comparison import COLOURS, marks
+from ecstfl.evaluation.rows import baseline_of, by_row, row_names
+from ecstfl.figures.files import save_figure
+from ecstfl.figures.style import COLOURS, marks, plain_style
 from ecstfl.runs.config import RunConfig, from_dict
-from ecstfl.runs.run_folder import Run
+from ecstfl.runs.run_folder import Run, read_run
 
 METRICS = ("war", "uar")
 
 
 @dataclass(frozen=True)
-class Peek:
+class BestEpoch:
     """One run: its last epoch and the best of the scored ones, in [0, 1].
 
     Attributes:
@@ -51,12 +58,12 @@ class Peek:
 
 
 @dataclass(frozen=True)
-class MethodPeeks:
+class MethodBestEpochs:
     """All runs of one method.
 
     Attributes:
         method: the table's name for it.
-        peeks: in the order of fold and seed.
+        runs: in the order of fold and seed.
         claims: difference to softmax-only, mean over the common folds and seeds, in [-1, 1]:
             (both by their last epoch, both by their best, only the method by its best), the best
             among the epochs that were scored in both; None for softmax-only itself or where no
@@ -64,11 +71,11 @@ class MethodPeeks:
     """
 
     method: str
-    peeks: tuple[Peek, ...]
+    runs: tuple[BestEpoch, ...]
     claims: tuple[float, float, float] | None
 
 
-def peek(run: Run, metric: str = "war", among: Container[int] | None = None) -> Peek:
+def best_epoch(run: Run, metric: str = "war", among: Container[int] | None = None) -> BestEpoch:
     """Compare the last epoch of a run with its best scored one.
 
     Args:
@@ -91,19 +98,14 @@ def peek(run: Run, metric: str = "war", among: Container[int] | None = None) -> 
         raise ValueError(f"run {run['name']}: expected a score of the last epoch, got none")
     best, epoch = max(scored)
     config = run["config"]
-    return Peek(config["fold"], config["seed"], history[-1][name], best, -epoch, len(scored))
+    return BestEpoch(config["fold"], config["seed"], history[-1][name], best, -epoch, len(scored))
 
 
-def can_peek(runs: Sequence[Run]) -> bool:
-    """Whether any run was scored more than once: else there is nothing to choose from."""
-    return any(sum("held_out_war" in r for r in run["history"]) > 1 for run in runs)
-
-
-def collect_peeks(runs: Sequence[Run], metric: str = "war") -> list[MethodPeeks]:
+def collect_best_epochs(runs: Sequence[Run], metric: str = "war") -> list[MethodBestEpochs]:
     """Group runs by method, in the order of the runs.
 
     Raises:
-        ValueError: as :func:`peek`.
+        ValueError: as :func:`best_epoch`.
         UserError: a run was written by another version.
     """
     by_config = {from_dict(RunConfig, run["config"]): run for run in runs}
@@ -116,8 +118,8 @@ def collect_peeks(runs: Sequence[Run], metric: str = "war") -> list[MethodPeeks]
     for key in rows:
         baseline = baseline_of(key, rows)
         claims = None if baseline is None else _claims(placed[key], placed[baseline], metric)
-        ordered = tuple(peek(placed[key][place], metric) for place in sorted(placed[key]))
-        found.append(MethodPeeks(names[key], ordered, claims))
+        ordered = tuple(best_epoch(placed[key][place], metric) for place in sorted(placed[key]))
+        found.append(MethodBestEpochs(names[key], ordered, claims))
     return found
 
 
@@ -132,7 +134,7 @@ def _claims(
     for place in sorted(ours.keys() & plain.keys()):
         # who is scored more often would be ahead for that reason alone
         common = _scored(ours[place], metric) & _scored(plain[place], metric)
-        a, b = (peek(side[place], metric, common) for side in (ours, plain))
+        a, b = (best_epoch(side[place], metric, common) for side in (ours, plain))
         pairs.append((a.last - b.last, a.best - b.best, a.best - b.last))
     if not pairs:
         return None
@@ -140,14 +142,15 @@ def _claims(
     return float(last), float(best), float(one_sided)
 
 
-def peeking(runs: Sequence[Run], metric: str = "war") -> Figure:
+@plain_style()
+def best_epoch_bias(runs: Sequence[Run], metric: str = "war") -> Figure:
     """Draw last and best epoch of every run, what peeking adds, and the claims it would allow.
 
     Raises:
-        ValueError: as :func:`peek`.
+        ValueError: as :func:`best_epoch`.
     """
-    methods = collect_peeks(runs, metric)
-    count = sum(len(m.peeks) for m in methods)
+    methods = collect_best_epochs(runs, metric)
+    count = sum(len(m.runs) for m in methods)
     height = 2.6 + max(0.16 * count + 0.3 * len(methods), 0.8 * len(methods), 2.2)
     figure = Figure(figsize=(13, height), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(5, 4, 4))
@@ -158,8 +161,8 @@ def peeking(runs: Sequence[Run], metric: str = "war") -> Figure:
     return figure
 
 
-def _looks(methods: Sequence[MethodPeeks]) -> str:
-    looks = sorted({p.looks for m in methods for p in m.peeks})
+def _looks(methods: Sequence[MethodBestEpochs]) -> str:
+    looks = sorted({p.looks for m in methods for p in m.runs})
     n = " to ".join(str(x) for x in dict.fromkeys((looks[0], looks[-1])))
     told = (
         f"{n} epochs of each run were scored on the held-out fold: "
@@ -174,11 +177,11 @@ def _colour(number: int) -> str:
     return "0.35" if number == 0 else COLOURS[(2 * number - 1) % len(COLOURS)]
 
 
-def _dumbbells(axis: Axes, methods: Sequence[MethodPeeks], metric: str) -> None:
+def _dumbbells(axis: Axes, methods: Sequence[MethodBestEpochs], metric: str) -> None:
     y, ticks = 0.0, []
     for number, method in enumerate(methods):
         colour, start = _colour(number), y
-        for p in method.peeks:
+        for p in method.runs:
             last, best = 100 * p.last, 100 * p.best
             axis.plot([last, best], [y, y], "-", color=colour, lw=1.5, zorder=1)
             axis.plot(best, y, "o", mfc="white", mec=colour, mew=1.5, ms=7, zorder=2)
@@ -195,9 +198,9 @@ def _dumbbells(axis: Axes, methods: Sequence[MethodPeeks], metric: str) -> None:
     axis.set(title="Each run (a line a fold and seed)", xlabel=f"{metric.upper()}, %")
 
 
-def _gains(axis: Axes, methods: Sequence[MethodPeeks]) -> None:
+def _gains(axis: Axes, methods: Sequence[MethodBestEpochs]) -> None:
     for number, method in enumerate(methods):
-        gains = 100 * np.array([p.gain for p in method.peeks])
+        gains = 100 * np.array([p.gain for p in method.runs])
         colour, y = _colour(number), len(methods) - 1 - number
         spread = np.linspace(-0.16, 0.16, len(gains)) if len(gains) > 1 else np.zeros(1)
         axis.plot(gains, y + spread, "o", mfc="white", mec=colour, ms=5, zorder=2)
@@ -208,14 +211,14 @@ def _gains(axis: Axes, methods: Sequence[MethodPeeks]) -> None:
         )  # fmt: skip
     axis.set_yticks([])
     axis.set_ylim(-0.6, len(methods) - 0.25)
-    most = max(100 * p.gain for method in methods for p in method.peeks)
+    most = max(100 * p.gain for method in methods for p in method.runs)
     axis.set_xlim(-0.08 * max(most, 1), 1.35 * max(most, 1))
     axis.axvline(0, color="0.25", lw=1)
     axis.grid(axis="x", color="0.9")
     axis.set(title="What peeking adds", xlabel="percent points (dot: a run)")
 
 
-def _claim_panel(axis: Axes, methods: Sequence[MethodPeeks], metric: str) -> None:
+def _claim_panel(axis: Axes, methods: Sequence[MethodBestEpochs], metric: str) -> None:
     kinds = (
         ("both by their last epoch", "o", "black"),
         ("both by peeking", "s", "white"),
@@ -255,3 +258,14 @@ def _claim_panel(axis: Axes, methods: Sequence[MethodPeeks], metric: str) -> Non
         title=f"{metric.upper()} gain one could claim",
         xlabel="percent points, mean over folds and seeds",
     )
+
+
+def main(results: str, sidecar: str, figure: str) -> None:
+    """Draw the figure of the runs that another figure of the same results shows."""
+    names = json.loads(Path(sidecar).read_text(encoding="utf-8"))["runs"]
+    shown = [run for name in names if (run := read_run(Path(results) / "runs" / name)) is not None]
+    save_figure(best_epoch_bias(shown), Path(figure), shown, "python -m lessonkit.best_epoch")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

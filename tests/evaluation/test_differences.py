@@ -19,7 +19,7 @@ from ecstfl.evaluation.differences import (
     Pair,
     change,
     compare,
-    markdown,
+    page,
     to_csv,
     units,
 )
@@ -150,7 +150,7 @@ def test_what_the_runs_do_not_tell_is_a_dash():
 
 
 def test_both_tables_and_the_file_tell_every_measure_with_its_interval(compared):
-    text = markdown([compared], ["a mark"])
+    text = page([compared], ["a mark"]).markdown()
     first, second, notes = text.split("\n\n")
     assert "- a mark" in notes
     assert "13 intervals were looked at" in notes
@@ -178,7 +178,7 @@ def test_two_methods_share_a_line_of_softmax_only(table):
     other = dataclasses.replace(toy_config(clipset, fold=1, epochs=6), seed=0)
     other = dataclasses.replace(other, loss=dataclasses.replace(other.loss, weight=0.3))
     comparisons = compare([*runs, made_up_run(other)[0]])
-    text = markdown(comparisons)
+    text = page(comparisons).markdown()
     assert text.count("| C3D, softmax only | 12 |") == 2
     assert text.count("(patent, lambda 0.3) | 1 |") == 2
     assert "a single pair of runs has no interval" in text

@@ -1,11 +1,11 @@
-"""Trained again: is it the same result? A reader's runs beside the landed ones, with a tolerance.
+"""Trained again: is it the same result? A reader's runs beside reference results, with a tolerance.
 
 One configuration trained twice gives the same bits only with the same code on the same kind of
 processor; elsewhere the last digits of the gradients differ, and after some epochs the two networks
-differ as two seeds do. So a repeated row is not expected to be equal but to be *as near as another
-draw of seeds would be*. With s the standard deviation of a measure between the seeds of one fold of
-the landed runs (pooled over folds, f degrees of freedom), the difference of two means over k runs
-has the 95 % range
+differ as two seeds do. So a row trained again is not expected to be equal but to be *as near as
+another draw of seeds would be*. With s the standard deviation of a measure between the seeds of one
+fold of the reference runs (pooled over folds, f degrees of freedom), the difference of two means
+over k runs has the 95 % range
 
     t(0.975, f) * s * sqrt(2 / k).
 
@@ -24,7 +24,8 @@ from scipy import stats
 
 from ecstfl.errors import UserError
 from ecstfl.evaluation.differences import UAR, WAR, Measure
-from ecstfl.evaluation.table import by_row, row_names
+from ecstfl.evaluation.grid import Grid, Page
+from ecstfl.evaluation.rows import by_row, row_names
 from ecstfl.runs.config import RunConfig, from_dict
 from ecstfl.runs.run_folder import Run, read_run
 
@@ -32,19 +33,19 @@ MEASURES = (WAR, UAR)
 
 
 @dataclass(frozen=True)
-class Repeat:
-    """One row of a table, landed and trained again.
+class Reproduced:
+    """One row of a table: the reference runs and the same trained again.
 
     Attributes:
         method: the row's name in the table.
-        pairs: (landed, again), each of one configuration, in the order of fold and seed.
-        landed: every landed run of the row, also of folds and seeds that were not repeated: they
-            tell the spread.
+        pairs: (reference, again), each of one configuration, in the order of fold and seed.
+        reference: every reference run of the row, also of folds and seeds that were not trained
+            again: they tell the spread.
     """
 
     method: str
     pairs: tuple[tuple[Run, Run], ...]
-    landed: tuple[Run, ...]
+    reference: tuple[Run, ...]
 
     @property
     def equal(self) -> int:
@@ -52,7 +53,7 @@ class Repeat:
         return sum(first["confusion"] == second["confusion"] for first, second in self.pairs)
 
     def means(self, measure: Measure) -> tuple[float, float]:
-        """(landed, again): the measure's mean over the pairs, in its unit."""
+        """(reference, again): the measure's mean over the pairs, in its unit."""
         first, second = (
             float(np.mean([measure.of([run]) for run in side]))
             for side in zip(*self.pairs, strict=True)
@@ -65,7 +66,7 @@ class Repeat:
         In the measure's unit; see the module for the formula.
         """
         by_fold: dict[int, list[float]] = {}
-        for run in self.landed:
+        for run in self.reference:
             by_fold.setdefault(run["config"]["fold"], []).append(measure.of([run]))
         freedom = sum(len(values) - 1 for values in by_fold.values())
         if not freedom:
@@ -75,7 +76,7 @@ class Repeat:
         return float(stats.t.ppf(0.975, freedom) * spread * math.sqrt(2 / len(self.pairs)))
 
 
-def runs_to_meet(results: Path, configs: Sequence[RunConfig]) -> list[Run]:
+def reference_runs(results: Path, configs: Sequence[RunConfig]) -> list[Run]:
     """Read the finished runs of a results folder, and check that one of them is planned here.
 
     Raises:
@@ -96,11 +97,11 @@ def runs_to_meet(results: Path, configs: Sequence[RunConfig]) -> list[Run]:
     return runs
 
 
-def compare(landed: Sequence[Run], again: Sequence[Run]) -> list[Repeat]:
+def compare(reference: Sequence[Run], again: Sequence[Run]) -> list[Reproduced]:
     """Pair runs of equal configuration.
 
     Args:
-        landed: contents of ``run.json``, of one table.
+        reference: contents of ``run.json``, of one table.
         again: likewise; runs that have no partner are left out.
 
     Returns:
@@ -109,13 +110,13 @@ def compare(landed: Sequence[Run], again: Sequence[Run]) -> list[Repeat]:
     Raises:
         UserError: a run was written by another version.
     """
-    theirs = {from_dict(RunConfig, run["config"]): run for run in landed}
+    theirs = {from_dict(RunConfig, run["config"]): run for run in reference}
     ours = {from_dict(RunConfig, run["config"]): run for run in again}
     whole = by_row(list(theirs))
     shared = by_row([config for config in ours if config in theirs])
     names = row_names(list(shared))
     return [
-        Repeat(
+        Reproduced(
             names[key],
             tuple(
                 (theirs[config], ours[config])
@@ -127,35 +128,35 @@ def compare(landed: Sequence[Run], again: Sequence[Run]) -> list[Repeat]:
     ]
 
 
-def markdown(repeats: Sequence[Repeat], marks: Sequence[str] = ()) -> str:
-    """Render a table of landed value, value again, difference and tolerance, with notes below.
+def page(rows: Sequence[Reproduced], marks: Sequence[str] = ()) -> Page:
+    """Return a table of landed value, value again, difference and tolerance, with notes below.
 
     Args:
-        repeats: at least one, from :func:`compare`.
+        rows: at least one, from :func:`compare`.
         marks: sentences that must stand below, as the table's.
     """
     head = ["Method", "runs", "equal"]
     for measure in MEASURES:
         name = measure.name.removesuffix(", %")
         head += [f"{name}, landed", f"{name}, again", "difference", "tolerance"]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    lines = []
     within = looked = 0
-    for repeat in repeats:
-        cells = [repeat.method, str(len(repeat.pairs)), str(repeat.equal)]
+    for row in rows:
+        cells = [row.method, str(len(row.pairs)), str(row.equal)]
         for measure in MEASURES:
-            (before, now), tolerance = repeat.means(measure), repeat.tolerance(measure)
+            (before, now), tolerance = row.means(measure), row.tolerance(measure)
             cells += [measure.show(before), measure.show(now), measure.show(now - before, "+")]
             cells.append("–" if math.isnan(tolerance) else f"± {measure.show(tolerance)}")
             if not math.isnan(tolerance):
                 looked += 1
                 within += abs(now - before) <= tolerance
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(tuple(cells))
     told = [*marks, "means over runs, in %; equal: runs with the very same confusion matrix"]
     if looked:
         told.append(
             f"{within} of {looked} differences are within the tolerance: the 95 % range that the "
             "spread between the landed seeds of a fold gives, one in twenty lies outside"
         )
-    if looked < len(MEASURES) * len(repeats):
+    if looked < len(MEASURES) * len(rows):
         told.append("– no tolerance: the landed runs have one seed, so their spread is not known")
-    return "\n".join([*lines, "", *(f"- {note}" for note in told)]) + "\n"
+    return Page((Grid(tuple(head), tuple(lines)),), tuple(told))

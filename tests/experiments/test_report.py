@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from madeup import made_up_table
 
-from ecstfl.experiments.report import DERIVED, render
+from ecstfl.experiments.plan import Work
+from ecstfl.experiments.report import COMPARISONS, render
 from ecstfl.files import write_json
 from ecstfl.runs.places import Places
 from ecstfl.runs.run_folder import run_directory, write_features
+
+QUIET = Work(command="ecstfl reproduce", say=lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,6 @@ def places(tmp_path_factory):
 def plan(places):
     table = made_up_table(folds=(1, 2), seeds=(0, 1))
     for config, (run, features) in table.items():
-        run["history"][2] |= {"held_out_war": 0.7, "held_out_uar": 0.7}
         directory = run_directory(places.results, config)
         write_features(directory, **features)
         write_json(directory / "run.json", run)
@@ -34,14 +36,14 @@ def sidecar(places, name):
 
 
 def test_pairs_closely_and_everything_together(places, plan):
-    written = render(plan, places, command="ecstfl reproduce", say=lambda _: None)
+    written = render(plan, places, QUIET)
     drawn = {path.stem for path in written if path.suffix == ".png"}
     assert drawn == {
-        "umap", "umap-grid", "confusion", "confusion-pooled", "curves", "forest", "one-class",
-        "peeking",
+        "umap", "umap-grid", "confusion", "confusion-pooled", "curves", "forest",
+        "without-one-class",
     }  # fmt: skip
     names = [config.name for config in plan]
-    for name in ("forest", "one-class", "peeking", "confusion-pooled"):
+    for name in ("forest", "without-one-class", "confusion-pooled"):
         assert sidecar(places, name)["runs"] == names
     for name in ("umap", "confusion", "curves"):
         assert sidecar(places, name)["runs"] == names[:2]
@@ -52,12 +54,12 @@ def test_pairs_closely_and_everything_together(places, plan):
 
 def test_what_is_up_to_date_is_left_alone_and_what_is_not_is_drawn(places, plan):
     stamp = {path: path.stat().st_mtime_ns for path in places.figures.iterdir()}
-    render(plan, places, command="ecstfl reproduce", say=lambda _: None)
+    render(plan, places, QUIET)
     assert stamp == {path: path.stat().st_mtime_ns for path in places.figures.iterdir()}
     first = (places.figures / "forest.svg").read_bytes()
-    render(plan[:4], places, command="ecstfl reproduce", say=lambda _: None)
+    render(plan[:4], places, QUIET)
     assert sidecar(places, "forest")["runs"] == [c.name for c in plan[:4]]
-    render(plan, places, command="ecstfl reproduce", say=lambda _: None)
+    render(plan, places, QUIET)
     assert (places.figures / "forest.svg").read_bytes() == first  # and to the same bytes
 
 
@@ -72,10 +74,10 @@ def test_features_of_the_made_up_runs_are_what_their_confusion_says(places, plan
 
 
 def test_a_plan_without_pairs_leaves_no_answer_of_another_behind(places, plan):
-    files = [places.results / name for name in DERIVED]
-    landed = [json.loads(path.read_text()) for path in places.results.glob("runs/*/run.json")]
-    render(plan, places, command="ecstfl reproduce", landed=landed, say=lambda _: None)
+    files = [places.results / name for name in COMPARISONS]
+    reference = [json.loads(path.read_text()) for path in places.results.glob("runs/*/run.json")]
+    render(plan, places, QUIET, reference=reference)
     assert all(path.exists() for path in files)
     alone = [config for config in plan if config.loss.method == "softmax"]
-    written = render(alone, places, command="ecstfl reproduce", say=lambda _: None)
+    written = render(alone, places, QUIET)
     assert not any(path.exists() or path in written for path in files)
