@@ -58,6 +58,7 @@ class Entry:
         problems: damage that was read over.
         backend: name of the backend that ran.
         crc: CRC-32 of the frames.
+        size: bytes of their file; 0 when there is none.
     """
 
     key: str
@@ -67,6 +68,7 @@ class Entry:
     problems: tuple[str, ...]
     backend: str
     crc: int
+    size: int
 
     @property
     def coverage(self) -> float:
@@ -158,12 +160,13 @@ class ClipCache:
             UserError: no space left, or another write error.
         """
         clip = _NOTHING if clip is None else clip
-        k, crc = len(clip.kept), 0
+        k, crc, size = len(clip.kept), 0, 0
         if k:
             crc = zlib.crc32(clip.frames)
             with atomic_write(self._frames(key)) as file:
                 np.save(file, clip.frames)
-        entry = Entry(key, clip.n_source, k, reason, clip.problems, clip.backend, crc)
+                size = file.tell()
+        entry = Entry(key, clip.n_source, k, reason, clip.problems, clip.backend, crc, size)
         boxes, points = np.full((k, 4), np.nan), np.full((k, 5, 2), np.nan)
         if clip.detections:
             boxes = np.stack([face.bbox for face in clip.detections])
@@ -178,8 +181,8 @@ class ClipCache:
             with np.load(self._info(key), allow_pickle=False) as stored:
                 raw = json.loads(stored["entry"].item())
             entry = Entry(**(raw | {"problems": tuple(raw["problems"])}))
-            if entry.n_kept:
-                np.load(self._frames(key), mmap_mode="r", allow_pickle=False)
+            if entry.size and self._frames(key).stat().st_size != entry.size:
+                return None
             return entry
         except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile):
             return None

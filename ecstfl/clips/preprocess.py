@@ -48,7 +48,9 @@ def preprocess_clip(
             backend is not available.
     """
     video = HeldFrames(source, config.max_frames)
-    if backend is None and config.alignment != "none":
+    if config.alignment == "none":
+        backend = None  # whole frames, no face is looked for
+    elif backend is None:
         backend = open_backend(config, video.name)
     # 1. Detect: the face of every frame; frames without one are left out.
     kept, found = find_faces(video, config, backend)
