@@ -12,6 +12,7 @@ import html
 import inspect
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def _shell() -> Any:
 
 
 def _readable_errors() -> None:
-    """Show a UserError as its sentence, and add to a NameError what usually helps."""
+    """Show a UserError and an unsolved exercise as a sentence; add what helps to a NameError."""
     shell = _shell()
     if shell is None:
         return
@@ -83,16 +84,19 @@ def _readable_errors() -> None:
     def show(shell: Any, kind: type, value: BaseException, tb: Any, tb_offset: Any = None) -> None:
         if isinstance(value, UserError):
             lines = [str(value)]
+        elif re.fullmatch(r"Exercise \d+\.\d+", str(value)):
+            lines = [f"{value} is not solved yet: write it above, then run this cell."]
         else:
             lines = shell.InteractiveTB.structured_traceback(kind, value, tb)
+        if isinstance(value, NameError):
             lines += [
                 "",
-                "If a cell above defines this name, run it first: "
-                "Run > Run All Above Selected Cell.",
+                "If a cell above defines this name, run it first (Run > Run All Above Selected "
+                "Cell); if it waits for an exercise, solve that first.",
             ]
         shell._showtraceback(kind, value, lines)
 
-    shell.set_custom_exc((UserError, NameError), show)
+    shell.set_custom_exc((UserError, NameError, NotImplementedError), show)
     shell.run_line_magic("matplotlib", "inline")
 
 
@@ -240,22 +244,22 @@ def widgets_run() -> bool:
     return True
 
 
-def play(draw: Callable[..., Any], **controls: Any) -> Any:
+def play(draw: Callable[..., Any], *, still: bool = True, **controls: Any) -> Any:
     """Let sliders call a plotting function (``ipywidgets.interactive``).
 
     Args:
-        draw: returns a matplotlib figure; a plain function of the package.
+        draw: returns a matplotlib figure; a plain function.
+        still: show the figure as it stands where widgets do not run; False where another figure
+            beside it serves a page without a kernel.
         controls: as in ipywidgets: (low, high, step), a list of choices, ... Each starts at the
-            default of ``draw``'s argument, where the still figure stands.
+            default of ``draw``'s argument.
 
     Returns:
-        The widget, or None where widgets do not run; then the still figure beside it serves.
+        The widget; where widgets do not run, the figure with all defaults, or None.
     """
     if not widgets_run():
-        print(
-            "(Sliders move when this notebook runs in JupyterLab; the figure below stands still.)"
-        )
-        return None
+        print("(In JupyterLab, sliders move this figure.)")
+        return draw() if still else None
     import ipywidgets
     from IPython.display import display
 

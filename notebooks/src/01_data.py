@@ -717,7 +717,7 @@ def moment(expression="Surprise", person=21, frame=10):
     return plots_data.clip_moment(seen, truth[clip], truth.unit_names, frame, clip)
 
 
-play(moment, expression=list(CLASSES), person=(0, 199), frame=(0, 25))
+play(moment, still=False, expression=list(CLASSES), person=(0, 199), frame=(0, 25))
 
 # %%
 clip, seen = lessons.embedded_clip("Surprise", person)

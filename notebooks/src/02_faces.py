@@ -701,6 +701,7 @@ def switch(alignment="points5", expression="Surprise", person=21, noise=0.0):
 
 play(
     switch,
+    still=False,
     alignment=list(align.ALIGNMENTS),
     expression=list(CLASSES),
     person=(0, 199),

@@ -429,9 +429,6 @@ def strip(T=16, first=0):
 
 play(strip, T=(2, 48), first=(0, n - 4))
 
-# %%
-strip(T)
-
 # %% [markdown]
 # By eye they hardly differ, but for the moments when the mouth opens and shuts: there a blend shows half
 # a mouth, which no frame of the video had. Does it matter for the score? In the literature it seems to: ResNet18 + LSTM has 53.08 WAR on DFEW with TIM frames (Jiang et

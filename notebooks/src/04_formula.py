@@ -596,6 +596,7 @@ assert gaps[1] < 1e-7
 # %%
 play(
     plots.loss_field,
+    still=False,
     separation=(0.0, 4.0, 0.25),
     spread=(0.1, 1.5, 0.1),
     form=list(FORMS),

@@ -412,6 +412,7 @@ plots_c3d.price_list(layers)
 # %%
 play(
     plots_c3d.c3d_price,
+    still=False,
     width=(4, 64, 4),
     fc=[64, 256, 1024, 4096],
     frames=[8, 16],

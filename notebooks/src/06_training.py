@@ -383,9 +383,6 @@ def alone(batch, members, total):
 # %%
 play(plots_training.dfew_batch, batch=(2, 256))
 
-# %%
-plots_training.dfew_batch(24)
-
 # %% [markdown]
 # The package's `composition` computes this, and its samplers can be asked what they *really* gave. One of
 # them puts several clips of each class it takes into every batch:

@@ -669,9 +669,6 @@ def do_nothing(sd=2.3, folds=1, claimed=1.96):
 play(do_nothing, sd=(0.2, 4.0, 0.1), folds=(1, 10), claimed=(0.5, 4.0, 0.02))
 
 # %%
-do_nothing(sd=sd, folds=1)
-
-# %%
 do_nothing(sd=sd, folds=5)
 
 # %% [markdown]

@@ -123,7 +123,7 @@ def your_map(neighbours=15, seed=0):
     )
 
 
-play(your_map, neighbours=(2, 100), seed=(0, 9))
+play(your_map, still=False, neighbours=(2, 100), seed=(0, 9))
 
 # %%
 your_map(neighbours=4, seed=3)
@@ -567,7 +567,7 @@ stamp(
 # ratio:
 
 # %%
-play(plots_features.one_class_away, away=(0.0, 20.0), seed=(0, 9))
+play(plots_features.one_class_away, still=False, away=(0.0, 20.0), seed=(0, 9))
 
 # %%
 rng = np.random.default_rng(0)

@@ -453,7 +453,6 @@ pulls = {name: plots_zoo.pull(loss, x, y)[1] for name, loss in losses.items()}
 assert plots_zoo.inward_share(x, y, pulls["center"]) > 0.999  # to the own mean, and nowhere else
 for name in {"supcon", "triplet"} & set(pulls):
     assert plots_zoo.turning_share(x, pulls[name]) > 0.999  # around the origin, and nowhere else
-plots_zoo.loss_arrows()
 
 # %% [markdown]
 # What does each of them *not* see? Move all points, turn them, enlarge them:

@@ -477,7 +477,6 @@ for confidence, right in lines.values():
     coverage, accuracy = plots_predict.answered_curve(confidence, right)
     share, good = answers(confidence, right, 0.5)
     assert good is None or np.isclose(accuracy[round(share * len(right)) - 1], good)
-silence(0.5)
 
 # %% [markdown]
 # Silence helps as long as confidence ranks clips well. It cannot help against a display that the model has

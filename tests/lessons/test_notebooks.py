@@ -819,5 +819,6 @@ def test_sliders_start_where_the_still_figure_stands(monkeypatch):
 
 
 def test_play_says_so_where_sliders_do_not_run(capsys):
-    assert lessons.play(lambda a: a, a=(0, 1)) is None
-    assert "figure below stands still" in capsys.readouterr().out
+    assert lessons.play(lambda a=7: a, a=(0, 1)) == 7
+    assert lessons.play(lambda a=7: a, still=False, a=(0, 1)) is None
+    assert "sliders move" in capsys.readouterr().out

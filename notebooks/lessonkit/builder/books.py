@@ -261,8 +261,11 @@ def student_notebook(lesson: Lesson, executed: Any) -> Any:
     measured = dict(executed.metadata["ecstfl"]["measured"])
     outputs = {cell.source: cell.get("outputs", []) for cell in executed.cells}
     cells = []
+    waiting = unsolved(lesson)
     for cell, text in _cell_texts(lesson, "student", measured):
         cells.append(_plain_cell(cell, text))
+        if cell.text in waiting:  # Run All goes on behind it
+            cells[-1].metadata["tags"] = ["raises-exception"]
         if cell.part == "try":
             shown, attachments = _expected(outputs.get(text, []))
             expected = nbformat.v4.new_markdown_cell(shown)
@@ -308,6 +311,28 @@ def course_notebook(lesson: Lesson, measured: dict[str, str]) -> Any:
             }
         cells.append(made)
     return _notebook(lesson, cells, measured)
+
+
+def unsolved(lesson: Lesson) -> set[str]:
+    """Return the texts of the code cells that cannot run before an exercise is solved.
+
+    They try or check an answer, call its function, or use what such a cell would have made.
+    """
+    missing: set[str] = set()
+    found = set()
+    for cell in lesson.cells:
+        if cell.kind != "code" or cell.part not in ("text", "answer", "try", "check"):
+            continue
+        names = [node for node in ast.walk(ast.parse(cell.text)) if isinstance(node, ast.Name)]
+        stored = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+        if cell.part == "answer":
+            missing |= {n.name for n in ast.parse(cell.text).body if isinstance(n, ast.FunctionDef)}
+        elif missing & ({node.id for node in names} - stored):
+            found.add(cell.text)
+            missing |= stored if cell.part != "check" else set()
+        else:
+            missing -= stored
+    return found
 
 
 def dumps(book: Any) -> str:
