@@ -15,8 +15,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from ecstfl.predict.recognizer import Recognizer, Stream, frame_rate
-from ecstfl.video.reading import read_frames
+from ecstfl.predict.recognizer import Recognizer, Stream, timed
 
 
 def main() -> None:
@@ -29,22 +28,20 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     recognizer = Recognizer(args.model)
-    fps = frame_rate(args.video) or 25.0
-    first = next(read_frames(args.video))
-    print(f"{args.video.name}: {first.shape[1]} x {first.shape[0]}, {fps:.2f} frames/s")
     for _ in range(args.repeats):
-        stream = Stream(recognizer, fps)
+        stream = Stream(recognizer)
         wall, all_threads, own = time.perf_counter(), time.process_time(), time.thread_time()
-        frames = sum(1 for _ in stream.run(read_frames(args.video)))
+        for _, frame, _ in stream.run(timed(args.video)):
+            height, width = frame.shape[:2]
         wall, all_threads = time.perf_counter() - wall, time.process_time() - all_threads
         own = time.thread_time() - own
-        seconds = frames / fps
+        seconds = stream.duration
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
         pace = seconds / max(own, all_threads - own)
         print(
-            f"{frames} frames ({seconds:.1f} s): wall {wall:.2f} s = {seconds / wall:.1f} x real "
-            f"time at load {load:.1f}; processor {all_threads:.2f} s = "
-            f"{seconds / all_threads:.1f} x on one core; threads {own:.2f} + "
+            f"{args.video.name}: {width} x {height}, {stream.n_frames} frames ({seconds:.1f} s): "
+            f"wall {wall:.2f} s = {seconds / wall:.1f} x real time at load {load:.1f}; processor "
+            f"{all_threads:.2f} s = {seconds / all_threads:.1f} x on one core; threads {own:.2f} + "
             f"{all_threads - own:.2f} s = {pace:.1f} x on two free cores"
         )
 

@@ -25,7 +25,7 @@ import torch
 from ecstfl.errors import UserError
 from ecstfl.files import atomic_write
 from ecstfl.labels import CLASSES
-from ecstfl.predict.recognizer import HONESTY, load_checkpoint, statement
+from ecstfl.predict.checkpoint import HONESTY, load_checkpoint, statement
 from ecstfl.runs.config import canonical_json
 
 TOLERANCE: Final = 1e-3

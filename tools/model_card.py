@@ -37,7 +37,8 @@ from ecstfl.models.model_file import (
     model_bytes,
     read_model,
 )
-from ecstfl.predict.recognizer import HONESTY, THRESHOLD
+from ecstfl.predict.checkpoint import HONESTY
+from ecstfl.predict.recognizer import THRESHOLD
 from ecstfl.runs.config import RunConfig, canonical_json, from_dict
 from ecstfl.runs.run_folder import read_features, read_run
 from tools.calibrate import Calibration, calibrate, reliability_figure

@@ -16,7 +16,8 @@ from ecstfl.labels import CLASSES
 from ecstfl.video.files import find_sources
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
-    from ecstfl.predict.recognizer import Options, Prediction
+    from ecstfl.predict.prediction import Prediction
+    from ecstfl.predict.recognizer import Options
 
 CSV_HEADER = (
     "video",
@@ -84,13 +85,8 @@ def add_predict_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 def run_predict(args: argparse.Namespace) -> int:
     """Run ``ecstfl predict``."""
-    from ecstfl.predict.recognizer import (
-        THRESHOLD,
-        Options,
-        default_model,
-        load_checkpoint,
-        statement,
-    )
+    from ecstfl.predict.checkpoint import default_model, load_checkpoint, statement
+    from ecstfl.predict.recognizer import THRESHOLD, Options
 
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers must be at least 1, got {args.workers}")

@@ -147,10 +147,11 @@ def read_model(path: Path, expected_format: str) -> tuple[dict[str, Tensor], dic
 
 
 def find_shipped(root: Path | str | None = None) -> Path | None:
-    """Return the checkpoint that comes with the repository, or None when there is none.
+    """Return the checkpoint that comes with ecstfl, or None when there is none.
 
-    Looked for in this order: ``root``, the environment variable ``ECSTFL_MODELS``, ``models`` in
-    the repository that holds this package, ``models`` in the current folder.
+    Looked for in this order: ``root``, the environment variable ``ECSTFL_MODELS``, beside this
+    module (where a wheel puts it), ``models`` in the repository that holds this package,
+    ``models`` in the current folder.
 
     Raises:
         UserError: a folder that was named does not hold it.
@@ -161,7 +162,8 @@ def find_shipped(root: Path | str | None = None) -> Path | None:
             if not path.is_file():
                 raise UserError(f"no {SHIPPED} in {named}{what}: name the folder that holds it")
             return path
-    for folder in (Path(__file__).resolve().parents[2] / "models", Path.cwd() / "models"):
+    here = Path(__file__).resolve()
+    for folder in (here.parent, here.parents[2] / "models", Path.cwd() / "models"):
         if (folder / SHIPPED).is_file():
             return folder / SHIPPED
     return None

@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import tempfile
+import textwrap
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import av
 import cv2
 import numpy as np
 
+from ecstfl.clips.config import PreprocessConfig
 from ecstfl.errors import UserError
 from ecstfl.faces import align
+from ecstfl.files import atomic_write
 from ecstfl.labels import CLASSES, label_index
-from ecstfl.predict.recognizer import UNCERTAIN, Person, Prediction, Track, Window
-from ecstfl.video.reading import read_frames
-
-if TYPE_CHECKING:
-    from ecstfl.clips.config import PreprocessConfig
-    from ecstfl.predict.recognizer import Recognizer
+from ecstfl.predict.prediction import UNCERTAIN, Person, Prediction, Segment, Track, Window
+from ecstfl.predict.recognizer import Recognizer, timed
+from ecstfl.predict.windows import frame_matrices
 
 COLOURS: Final = (
     (230, 159, 0),
@@ -56,7 +54,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PAPER, _INK, _GREY, _PALE = (250, 250, 250), (25, 25, 25), (110, 110, 110), (226, 226, 226)
 _BOX = (255, 196, 0)
 
-Segments = Sequence[tuple[float, float, Window | None]]
+Segments = Sequence[Segment]
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,8 @@ class Shown:
 def annotate_video(prediction: Prediction, recognizer: Recognizer, out: Path) -> None:
     """Read the video again and write it annotated, H.264 in an MP4, without sound.
 
+    Each picture is shown when and as long as in the video.
+
     Args:
         prediction: of a video file or frame folder, made with ``track=True``.
         recognizer: the model that made it.
@@ -92,16 +92,22 @@ def annotate_video(prediction: Prediction, recognizer: Recognizer, out: Path) ->
     with contextlib.suppress(OSError):
         if out.exists() and out.samefile(prediction.source):
             raise UserError(f"{out} is the video itself: choose another name for the annotated one")
-    write_video(out, draw(prediction, recognizer), prediction.fps)
+    write_video(out, _drawn(prediction, recognizer), prediction.fps)
 
 
 def draw(prediction: Prediction, recognizer: Recognizer) -> Iterator[np.ndarray]:
     """Yield the annotated frames (H, W, 3) uint8; all of one size."""
+    return (image for _, image in _drawn(prediction, recognizer))
+
+
+def _drawn(prediction: Prediction, recognizer: Recognizer) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (second, annotated frame)."""
     config = recognizer.config.preprocess
     tracks = [_Follower(person, prediction.duration, config) for person in prediction.people]
+    half = 0.5 / prediction.fps
     size: tuple[int, int] | None = None
-    for number, frame in enumerate(read_frames(prediction.source)):
-        at = (number + 0.5) / prediction.fps
+    for number, (start, frame) in enumerate(timed(prediction.source)):
+        at = min(start + half, prediction.duration)
         shown, inset = [], None
         for person in tracks:
             place = person.place(number)
@@ -124,7 +130,7 @@ def draw(prediction: Prediction, recognizer: Recognizer) -> Iterator[np.ndarray]
             size = image.shape[0], image.shape[1]
         elif image.shape[:2] != size:  # a source whose frames change size: keep the first's
             image = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-        yield image
+        yield start, image
 
 
 class _Follower:
@@ -163,7 +169,6 @@ class _Follower:
 
 def _matrices(track: Track, config: PreprocessConfig) -> np.ndarray:
     """Frame to crop (k, 2, 3), smoothed as the clips are, a stretch at a time."""
-    kind = config.alignment if config.alignment in ("points5", "eyes") else "points5"
     margin = math.ceil(6 * config.smoothing) + 1
     points = np.empty(track.points.shape, np.float64)
     for start in range(0, len(points), 512):
@@ -172,7 +177,7 @@ def _matrices(track: Track, config: PreprocessConfig) -> np.ndarray:
             track.points[low:high], track.numbers[low:high], config.smoothing
         )
         points[start : start + 512] = smooth[start - low : start - low + 512]
-    return align.alignment_matrices(points, config.size, config.margin, kind, config.shift)
+    return frame_matrices(points, config)
 
 
 def compose(
@@ -259,7 +264,7 @@ def _draw_panel(panel: np.ndarray, inset: np.ndarray | None, window: Window | No
         _text(panel, "no face", right, y + 42, 0.55, _INK)
     else:
         _text(panel, window.outcome, right, y + 42, 0.6, _INK)
-        for i, line in enumerate(_wrapped(window.why, 17)):
+        for i, line in enumerate(textwrap.wrap(window.why, 17)):
             _text(panel, line, right, y + 62 + 14 * i, 0.36, _GREY)
         _text(panel, f"faces {window.faces}/{window.frames}", right, y + INSET - 4, 0.4, _GREY)
     top = y + INSET + 16
@@ -328,58 +333,44 @@ def _text(
     cv2.putText(image, plain, (x, y), _FONT, scale, colour, 1, cv2.LINE_AA)
 
 
-def _wrapped(text: str, letters: int) -> list[str]:
-    lines: list[str] = []
-    for word in text.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= letters:
-            lines[-1] += " " + word
-        else:
-            lines.append(word)
-    return lines
-
-
 def _fitted(text: str, width: int, scale: float) -> list[str]:
     """Break a text into lines of at most ``width`` pixels."""
     letter = cv2.getTextSize("e" * 50, _FONT, scale, 1)[0][0] / 50
-    return _wrapped(text, max(10, int(width / letter)))
+    return textwrap.wrap(text, max(10, int(width / letter)))
 
 
-def write_video(out: Path, images: Iterator[np.ndarray], fps: float) -> None:
-    """Write images (H, W, 3) uint8, all of one even size, as H.264; whole or not at all.
+def write_video(out: Path, images: Iterable[tuple[float, np.ndarray]], fps: float = 25.0) -> None:
+    """Write images as H.264 in an MP4; whole or not at all.
+
+    Args:
+        out: file to write.
+        images: (second from which it is shown, (H, W, 3) uint8 of one even size); the first at 0.
+        fps: frames a second in the mean: as long is the last one shown.
 
     Raises:
         UserError: nothing to write, no encoder, or the place cannot be written.
     """
+    clock, last = Fraction(1, 90_000), -1
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part")
-        os.close(handle)
-    except OSError as error:
-        raise UserError(f"cannot write to {out.parent}: {error.strerror or error}") from error
-    rate = Fraction(fps).limit_denominator(1001)
-    try:
-        with av.open(part, "w", format="mp4") as container:
+        with atomic_write(out) as file, av.open(file, "w", format="mp4") as container:
             stream = None
-            for image in images:
+            for start, image in images:
                 if stream is None:
-                    stream = _h264(container, rate)
+                    stream = _h264(container, Fraction(fps).limit_denominator(1001))
                     stream.height, stream.width = image.shape[:2]
                     stream.pix_fmt = "yuv420p"
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+                    stream.time_base = stream.codec_context.time_base = clock
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                last = max(last + 1, round(start / clock))  # two frames of one moment: both stay
+                frame.pts, frame.time_base = last, clock
+                container.mux(stream.encode(frame))
             if stream is None:
                 raise UserError("no frame to write")
             container.mux(stream.encode())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(part, 0o666 & ~umask)
-        os.replace(part, out)
     except (OSError, ValueError, RuntimeError) as error:  # every FFmpegError is one of these
         if isinstance(error, UserError):
             raise
         raise UserError(f"cannot write {out}: {str(error).splitlines()[0]}") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
 
 
 def _h264(container: av.container.OutputContainer, rate: Fraction) -> av.VideoStream:

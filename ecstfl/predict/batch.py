@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 
 from ecstfl import workers
 from ecstfl.predict.annotate import annotate_video
-from ecstfl.predict.recognizer import Options, Prediction, Recognizer
+from ecstfl.predict.prediction import Prediction
+from ecstfl.predict.recognizer import Options, Recognizer
 
 TIME_LIMIT: Final = 24 * 3600.0
 """Seconds for one video in a batch."""
@@ -51,16 +52,14 @@ def recognize_many(
     )
     with closing(stream):
         for index, prediction, problem in stream:
-            yield index, problem or Prediction.from_dict(prediction)
+            yield index, problem or prediction
 
 
-def recognizing(
-    model: Path, options: Options
-) -> Callable[[tuple[Path, Path | None]], dict[str, Any]]:
+def recognizing(model: Path, options: Options) -> Callable[[tuple[Path, Path | None]], Prediction]:
     """Return what runs in each process: (video, where to write it annotated) -> prediction."""
     torch.set_num_threads(1)
     recognizer = Recognizer(model, options)
-    return lambda job: recognize_and_annotate(recognizer, *job).as_dict()
+    return lambda job: recognize_and_annotate(recognizer, *job)
 
 
 def recognize_and_annotate(

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ecstfl.figures.style import COLOURS, MARKERS
 from ecstfl.labels import CLASSES
 from ecstfl.metrics.calibration import Reliability, reliability
-from ecstfl.predict.recognizer import Window
+from ecstfl.predict.prediction import Window
 
 _LOOKS = (("-", COLOURS[1]), ("--", COLOURS[3]), (":", "0.15"), ("-.", COLOURS[5]))
 

@@ -20,8 +20,9 @@ import numpy as np
 from ecstfl.errors import UserError
 from ecstfl.faces import align
 from ecstfl.predict.annotate import Shown, compose
-from ecstfl.predict.recognizer import ASSUMED_FPS, Recognizer, Stream, Window, frame_rate
-from ecstfl.video.reading import read_frames
+from ecstfl.predict.prediction import Window
+from ecstfl.predict.recognizer import Recognizer, Stream, timed
+from ecstfl.predict.windows import frame_matrices
 
 Show = Callable[[np.ndarray], None]
 """Shows one picture (H, W, 3) uint8 RGB."""
@@ -32,13 +33,11 @@ class Source:
     """Where frames come from.
 
     Attributes:
-        frames: (H, W, 3) uint8 RGB, one after the other.
-        fps: frames a second.
+        frames: (second, (H, W, 3) uint8 RGB), one after the other; the first is at 0.
         live: True for a camera.
     """
 
-    frames: Iterator[np.ndarray]
-    fps: float
+    frames: Iterator[tuple[float, np.ndarray]]
     live: bool
 
 
@@ -56,19 +55,18 @@ def open_source(camera: int = 0, fallback: Path | str | None = None) -> Source:
         device = cv2.VideoCapture(camera)
         good, first = device.read() if device.isOpened() else (False, None)
         if good:
-            fps = device.get(cv2.CAP_PROP_FPS)
-            return Source(_camera(device, first), fps if 1 <= fps <= 240 else ASSUMED_FPS, True)
+            return Source(_camera(device, first), True)
         device.release()
     if fallback is None:
         raise UserError(f"no camera {camera} is usable here: give a video file with fallback=")
-    return Source(read_frames(fallback), frame_rate(Path(fallback)) or ASSUMED_FPS, False)
+    return Source(timed(Path(fallback)), False)
 
 
-def _camera(device: cv2.VideoCapture, first: np.ndarray) -> Iterator[np.ndarray]:
+def _camera(device: cv2.VideoCapture, first: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
     try:
-        frame = first
+        frame, started = first, time.monotonic()
         while frame is not None:
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield time.monotonic() - started, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             good, frame = device.read()
             if not good:
                 return
@@ -87,7 +85,7 @@ def watch(
     """Recognise a camera (or a file) while it runs, and show what is seen.
 
     The outcome is that of the last complete window, so it lags by half a window or so. A slow
-    computer gets fewer frames from its camera; time is then measured, not assumed.
+    computer gets fewer frames from its camera; time is measured, not assumed.
 
     Args:
         recognizer: the model.
@@ -107,35 +105,23 @@ def watch(
         raise UserError(f"watch needs seconds > 0 and every >= 1, got {seconds} and {every}")
     source = open_source(camera, fallback)
     show = show or notebook_display()
-    fps, frames = source.fps, source.frames
-    if source.live:
-        fps, frames = _measured(source, recognizer)
-    limit = max(1, round(seconds * fps))
     config = recognizer.config.preprocess
     options = replace(recognizer.options, whole=0.0, all_faces=False)
-    stream = Stream(_with_options(recognizer, options), fps)
-    started = time.monotonic()
+    stream = Stream(_with_options(recognizer, options))
+    frames = itertools.takewhile(lambda item: item[0] < seconds - 1e-6, source.frames)
     try:
-        for number, frame, present in stream.run(itertools.islice(frames, limit), batch=1):
-            windows = stream.windows.get(0, [])
-            if number % every == 0:
-                face = present.get(0)
-                shown, inset = [], None
-                last = windows[-1] if windows and face is not None else None
-                if face is not None:
-                    shown = [Shown(0, face.bbox, last)]
-                    kind = (
-                        config.alignment if config.alignment in ("points5", "eyes") else "points5"
-                    )
-                    matrix = align.alignment_matrices(
-                        face.landmarks[None], config.size, config.margin, kind, config.shift
-                    )
-                    inset = align.warp(frame, matrix[0], config.size, align.supersampling(matrix))
-                at = (number + 1) / fps
-                line = [(w.start, w.end, w) for w in windows]
-                show(compose(frame, shown, inset, last, [line], at, seconds, recognizer.statement))
-            if source.live and time.monotonic() - started > seconds:
-                break
+        for number, (at, frame, present) in enumerate(stream.run(frames, batch=1)):
+            if number % every:
+                continue
+            windows, face = stream.windows.get(0, []), present.get(0)
+            shown, inset = [], None
+            last = windows[-1] if windows and face is not None else None
+            if face is not None:
+                shown = [Shown(0, face.bbox, last)]
+                matrix = frame_matrices(face.landmarks[None], config)
+                inset = align.warp(frame, matrix[0], config.size, align.supersampling(matrix))
+            line = [(w.start, w.end, w) for w in windows]
+            show(compose(frame, shown, inset, last, [line], at, seconds, recognizer.statement))
     except KeyboardInterrupt:
         pass  # the notebook's stop button ends the watching, not the lesson
     finally:
@@ -143,17 +129,6 @@ def watch(
         if close is not None:
             close()
     return list(stream.windows.get(0, []))
-
-
-def _measured(source: Source, recognizer: Recognizer) -> tuple[float, Iterator[np.ndarray]]:
-    """Frames a second that a camera really gives while faces are looked for."""
-    backend = recognizer.backend()
-    started, n = time.monotonic(), 0
-    for frame in itertools.islice(source.frames, 12):
-        if backend is not None:
-            backend.detect(frame)
-        n += 1
-    return max(1.0, min(source.fps, n / max(time.monotonic() - started, 1e-3))), source.frames
 
 
 def _with_options(recognizer: Recognizer, options: object) -> Recognizer:

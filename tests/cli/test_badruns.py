@@ -19,7 +19,7 @@ from ecstfl.errors import UserError
 from ecstfl.files import move_aside, write_json
 from ecstfl.losses.methods import LossConfig
 from ecstfl.models.backbones import build_backbone
-from ecstfl.predict.recognizer import load_model
+from ecstfl.predict.checkpoint import load_checkpoint
 from ecstfl.runs.checkpoint import MAGIC, read_checkpoint, write_checkpoint
 from ecstfl.runs.config import OptimConfig
 from ecstfl.runs.run_folder import finished_run, run_directory, save_model, write_features
@@ -253,7 +253,7 @@ def test_equal_models_are_equal_files_and_still_models(tmp_path, data):
         save_model(tmp_path / f"{n}.safetensors", model, config)
     files = [(tmp_path / f"{n}.safetensors").read_bytes() for n in range(5)]
     assert len(set(files)) == 1
-    weights = load_model(tmp_path / "0.safetensors")[1].state_dict()
+    weights = load_checkpoint(tmp_path / "0.safetensors")[1].state_dict()
     assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
 
 

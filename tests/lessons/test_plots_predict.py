@@ -8,7 +8,7 @@ from lessonkit import plots_predict as plots
 
 from ecstfl.labels import CLASSES
 from ecstfl.metrics.calibration import reliability
-from ecstfl.predict.recognizer import Window
+from ecstfl.predict.prediction import Window
 
 
 def window(start, best, p, why=""):

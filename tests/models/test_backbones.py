@@ -25,7 +25,7 @@ from ecstfl.models.i3d import I3D, same_padding
 from ecstfl.models.p3d import BLOCKS, P3D
 from ecstfl.models.resnet3d import R3D18, R2Plus1D18, ResNet3D18
 from ecstfl.models.tap import Tap
-from ecstfl.predict.recognizer import load_model
+from ecstfl.predict.checkpoint import load_checkpoint
 from ecstfl.runs.config import OptimConfig, canonical_json, from_dict
 from ecstfl.runs.run_folder import run_directory
 from ecstfl.training.loop import train_run
@@ -413,5 +413,5 @@ def test_a_small_variant_learns_the_moving_spots_with_ec_stfl(name, width, epoch
     run = train_run(config, clipset, clips, tmp_path, score_every=99)
     assert run["history"][-1]["train_war"] > 0.5  # chance is 1/7
     assert run["war"] > 0.4
-    again = load_model(run_directory(tmp_path, config) / "model.safetensors")[1]
+    again = load_checkpoint(run_directory(tmp_path, config) / "model.safetensors")[1]
     assert type(again) is type(build_backbone(config.backbone, FRAMES, SIZE))

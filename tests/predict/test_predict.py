@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from lessonkit.webcam import open_source, watch
-from media import real
+from media import numbered, real
+from media import write_video as make_video
 from test_recognizer import SIDE, Squares, picture
 from toy import toy_config, toy_data
 
@@ -20,9 +21,10 @@ from ecstfl.labels import CLASSES
 from ecstfl.models.backbones import build_backbone
 from ecstfl.predict import annotate
 from ecstfl.predict.annotate import annotate_video, draw, write_video
-from ecstfl.predict.recognizer import HONESTY, Options, Recognizer
+from ecstfl.predict.checkpoint import HONESTY
+from ecstfl.predict.recognizer import Options, Recognizer
 from ecstfl.runs.run_folder import save_model
-from ecstfl.video.reading import read_frames
+from ecstfl.video.reading import read_frames, read_timed
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def face_model(tmp_path_factory):
 def video(tmp_path_factory):
     path = tmp_path_factory.mktemp("video") / "square.mp4"
     frames = [picture(10 + i // 2, seed=i) for i in range(60)]
-    write_video(path, iter(frames), 25.0)
+    make_video(path, frames)
     return path
 
 
@@ -203,13 +205,39 @@ def test_the_annotated_video_is_h264_with_every_frame(model_path, video, tmp_pat
         annotate_video(recognizer.recognize(video), recognizer, out)
 
 
+@pytest.mark.parametrize(
+    ("name", "gaps", "seconds"),
+    [
+        ("pause.mkv", [40] * 24 + [8040] + [40] * 24, 10.0),  # a browser's recording
+        ("slow.mp4", [100] * 29, 3.0),  # slow motion: ten frames a second
+        ("lapse.mkv", [5000] * 9, 50.0),  # time lapse
+        ("phone.mkv", [33] * 30 + [66] * 30, 3.0),  # the light went, and the rate with it
+    ],
+)
+def test_time_is_what_the_timestamps_say(name, gaps, seconds, model_path, tmp_path, capsys):
+    times = [0, *np.cumsum(gaps).tolist()]
+    source = make_video(tmp_path / name, numbered(len(times)), pts=times)
+    out = tmp_path / "out.mp4"
+    outputs = ("--json", tmp_path / "o.json", "--annotate", out)
+    assert run(source, "--model", model_path, "--window", 1.0, *outputs) == 0
+    (told,) = json.loads((tmp_path / "o.json").read_text())["predictions"]
+    assert told["duration"] == pytest.approx(seconds, abs=0.05)
+    assert told["fps"] == pytest.approx(len(times) / seconds, rel=0.02)
+    assert f"{seconds:.0f}"[:2] in capsys.readouterr().out
+    windows = told["people"][0]["windows"]
+    assert windows[-1]["end"] == pytest.approx(seconds, abs=0.05)
+    assert all(w["end"] - w["start"] < max(1.1, 1.1 * max(gaps) / 1000) for w in windows)
+    drawn = [start for start, _ in read_timed(out)]
+    assert drawn == pytest.approx([t / 1000 for t in times], abs=0.002)
+
+
 def test_a_failed_video_leaves_nothing_behind(tmp_path):
     def frames():
-        yield np.zeros((32, 32, 3), np.uint8)
+        yield 0.0, np.zeros((32, 32, 3), np.uint8)
         raise UserError("the source broke")
 
     with pytest.raises(UserError, match="the source broke"):
-        write_video(tmp_path / "o.mp4", frames(), 25.0)
+        write_video(tmp_path / "o.mp4", frames())
     assert not list(tmp_path.iterdir())
 
 

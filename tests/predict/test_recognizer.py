@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lessonkit.reference_results import find_reference_run
+from media import write_video
 from safetensors.torch import save_file
 from scipy.special import softmax
 from toy import toy_config, toy_data
@@ -33,20 +34,13 @@ from ecstfl.models.model_file import (
     model_bytes,
     read_model,
 )
-from ecstfl.predict import recognizer as device
 from ecstfl.predict import windows as window_module
-from ecstfl.predict.annotate import write_video
 from ecstfl.predict.batch import recognize_many
-from ecstfl.predict.recognizer import (
-    UNCERTAIN,
-    Options,
-    Person,
-    Prediction,
-    Recognizer,
-    Window,
-    load_checkpoint,
-)
-from ecstfl.predict.windows import Windower, WindowPlan, follow_all
+from ecstfl.predict.checkpoint import default_model, load_checkpoint
+from ecstfl.predict.people import follow_all
+from ecstfl.predict.prediction import UNCERTAIN, Person, Window
+from ecstfl.predict.recognizer import Options, Recognizer
+from ecstfl.predict.windows import Windower, WindowPlan
 from ecstfl.runs.config import canonical_json, hash_clipset
 from ecstfl.runs.run_folder import read_features, run_directory, save_model
 from ecstfl.training.loop import train_run
@@ -116,7 +110,7 @@ def test_held_out_videos_get_the_evaluations_answers(tmp_path):
     clips = []
     for clip, video in zip(toy, videos, strict=True):
         path = tmp_path / f"{clip.id}.mp4"
-        write_video(path, iter(np.repeat(np.repeat(video, 4, 1), 4, 2)), 25.0)
+        write_video(path, np.repeat(np.repeat(video, 4, 1), 4, 2))
         clips.append(dataclasses.replace(clip, source=path))
     clipset = ClipSet("toy", tuple(clips), synthetic=True)
     how = PreprocessConfig(frames=8, size=24, alignment="none")
@@ -162,8 +156,7 @@ def test_windows_of_a_long_video_are_cut_as_training_clips_are(model_path, monke
     assert starts == [0, 5, 10, 15, 20, 25, 30, 33]  # the last one ends with the video
     for start, clip in zip(starts, seen, strict=True):
         alone = preprocess_clip(frames[start : start + 10], recognizer.config.preprocess, Squares())
-        # only the face's surroundings are kept; interpolation may round differently by one
-        assert np.abs(clip.astype(int) - alone.frames.astype(int)).max() <= 1
+        np.testing.assert_array_equal(clip, alone.frames)
 
 
 def test_the_models_own_preprocessing_is_used(model_path, monkeypatch):
@@ -218,16 +211,21 @@ def test_every_face_is_followed_and_the_largest_is_first(model_path):
     assert len(alone.people) == 1
 
 
+def at_25(frames):
+    """(second, frame) at 25 frames a second."""
+    return [(number / 25, frame) for number, frame in enumerate(frames)]
+
+
 def test_faces_keep_their_person_while_they_overlap():
     frames = [picture(5 + i, second=60 - 12 - i, seed=i) for i in range(10)]
     numbers = [
         {person: face.area for person, face in present.items()}
-        for _, _, present in follow_all(frames, Squares(), forget=5)
+        for _, _, present in follow_all(at_25(frames), Squares(), forget=0.2)
     ]
     assert all(set(n) == {0, 1} for n in numbers)
     assert all(n[0] > n[1] for n in numbers)
     away = [*frames[:2], *[picture()] * 8, frames[1]]
-    last = [set(present) for _, _, present in follow_all(away, Squares(), forget=5)][-1]
+    last = [set(present) for _, _, present in follow_all(at_25(away), Squares(), forget=0.2)][-1]
     assert last == {2, 3}  # too long away: nobody is recognised by their looks
 
 
@@ -238,14 +236,14 @@ def test_memory_does_not_grow_with_the_video(model_path):
     config = load_checkpoint(model_path)[0].preprocess
 
     def peak(n):
-        windower = Windower(config, WindowPlan(20, 10, 40), Squares())
+        windower = Windower(config, WindowPlan(0.8, 0.4, 1.6))
         tracemalloc.start()
         count = 0
         for i in range(n):
             frame = np.zeros((128, 128, 3), np.uint8)  # 49 kB, whole frame needed
             points = np.array([[10, 10], [110, 10], [60, 60], [20, 100], [100, 100]], np.float32)
             face = Detection(np.array([0, 0, 127, 127], np.float32), 1, points, "points5")
-            count += sum(1 for _ in windower.add(i, frame, {0: face}))
+            count += sum(1 for _ in windower.add(i / 25, frame, {0: face}))
         count += sum(1 for _ in windower.finish())
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -259,31 +257,66 @@ def test_memory_does_not_grow_with_the_video(model_path):
     assert long < 8_000_000
 
 
+def spans_of(times, plan):
+    """(first frame, frame after the last, start, end) of the windows of frames at these times."""
+    windower = Windower(PreprocessConfig(alignment="none"), plan)
+    frame = np.zeros((8, 8, 3), np.uint8)
+    windows = [w for t in times for w in windower.add(t, frame, {0: None})]
+    windows += windower.finish()
+    index = {t: i for i, t in enumerate(times)}
+    return [
+        (index[w.moments[0].start], index[w.moments[-1].start] + 1, w.start, w.end) for w in windows
+    ]
+
+
 @patient
 @given(
     n=st.integers(1, 200),
     length=st.integers(1, 40),
     step=st.integers(1, 40),
     whole=st.integers(0, 80),
+    fps=st.sampled_from((25.0, 24000 / 1001, 30.0, 59.94)),
+    digits=st.sampled_from((3, 9)),
 )
-def test_windows_reach_every_frame(n, length, step, whole):
+def test_windows_of_a_constant_rate_hold_the_same_number_of_frames(
+    n, length, step, whole, fps, digits
+):
+    """Also where the container rounds timestamps to milliseconds."""
     if step > length:
         with pytest.raises(UserError, match="skip frames"):
             WindowPlan(length, step, whole)
         return
-    windower = Windower(PreprocessConfig(alignment="none"), WindowPlan(length, step, whole), None)
-    frame = np.zeros((8, 8, 3), np.uint8)
-    spans = []
-    for i in range(n):
-        spans += [(w.first, w.end) for w in windower.add(i, frame, {0: None})]
-    spans += [(w.first, w.end) for w in windower.finish()]
+    times = [round(i / fps, digits) for i in range(n)]
+    plan = WindowPlan(length / fps, step / fps, whole / fps)
+    spans = [(a, b) for a, b, _, _ in spans_of(times, plan)]
     if n <= whole:
         assert spans == [(0, n)]
-    covered = {i for a, b in spans for i in range(a, b)}
-    assert covered == set(range(n))
+        return
+    assert {i for a, b in spans for i in range(a, b)} == set(range(n))
     assert spans == sorted(set(spans))
-    if n > whole and n >= length:
+    if n >= length:
         assert all(b - a == length for a, b in spans)
+        assert all(a % step == 0 for a, _ in spans[:-1])
+
+
+@patient
+@given(st.lists(st.floats(0.002, 3), min_size=1, max_size=80), st.floats(0.1, 3), st.floats(0.1, 1))
+def test_windows_of_any_rate_reach_every_frame_and_last_no_longer_than_asked(gaps, length, share):
+    times = [0.0, *np.cumsum(gaps).round(6).tolist()]
+    spans = spans_of(times, WindowPlan(length, share * length))
+    assert {i for a, b, _, _ in spans for i in range(a, b)} == set(range(len(times)))
+    for a, b, start, end in spans:
+        assert start == times[a]
+        assert times[b - 1] < end
+        assert times[b - 1] - start <= length + 1e-6
+
+
+def test_a_pause_is_a_pause(model_path):
+    """A browser's recording of two seconds that stood still for eight."""
+    times = [i / 25 + (8 if i >= 25 else 0) for i in range(50)]
+    spans = spans_of(times, WindowPlan(1.0, 0.5))
+    assert [(a, b) for a, b, _, _ in spans] == [(0, 25), (25, 50)]
+    assert [round(end, 2) for _, _, _, end in spans] == [1.0, 10.0]
 
 
 @patient
@@ -300,10 +333,14 @@ def test_segments_lie_end_to_end(raw, duration):
     assert all(end > start for start, end, _ in segments)
 
 
-def test_a_prediction_survives_json(model_path):
+def test_the_json_of_a_prediction_says_what_it_holds(model_path):
     prediction = open_with(model_path, window=0.4).recognize([picture(9)] * 30)
-    again = Prediction.from_dict(json.loads(json.dumps(prediction.as_dict())))
-    assert again == prediction
+    told = json.loads(json.dumps(prediction.as_dict()))
+    assert told["duration"] == pytest.approx(30 / 25)
+    assert told["fps"] == pytest.approx(25)
+    assert told["probabilities"] == dict(zip(CLASSES, prediction.probabilities, strict=True))
+    spans = [(w["start"], w["end"]) for w in told["people"][0]["windows"]]
+    assert spans == [(w.start, w.end) for w in prediction.windows]
 
 
 @pytest.mark.parametrize(
@@ -426,7 +463,7 @@ def test_the_shipped_checkpoint_is_found_and_a_named_folder_never_passed_over(
     (tmp_path / "ecstfl-small.safetensors").write_bytes(model_path.read_bytes())
     assert find_shipped() == tmp_path / "ecstfl-small.safetensors"
     assert Recognizer().path == find_shipped()
-    assert device.default_model(tmp_path / "nowhere") == find_shipped()
+    assert default_model(tmp_path / "nowhere") == find_shipped()
 
 
 def test_what_is_shipped_loads_and_is_small_and_calibrated():
@@ -463,7 +500,7 @@ def test_a_batch_goes_on_after_bad_videos(clipset, tmp_path):
     save_model(tmp_path / "m.safetensors", network, config)
     videos = [tmp_path / "bad.mp4", tmp_path / "good.mp4", tmp_path / "missing.mp4"]
     videos[0].write_bytes(b"not a video")
-    write_video(videos[1], iter([picture(10, seed=i) for i in range(9)]), 25.0)
+    write_video(videos[1], [picture(10, seed=i) for i in range(9)])
     results = dict(recognize_many(videos, tmp_path / "m.safetensors", processes=1))
     assert isinstance(results[0], str)
     assert "bad.mp4" in results[0]

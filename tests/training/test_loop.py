@@ -11,7 +11,7 @@ from toy import toy_config, toy_data
 from ecstfl.errors import UserError
 from ecstfl.losses.methods import LossConfig
 from ecstfl.models.backbones import BackboneConfig
-from ecstfl.predict.recognizer import load_model
+from ecstfl.predict.checkpoint import load_checkpoint
 from ecstfl.runs.config import OptimConfig
 from ecstfl.runs.run_folder import read_features, run_directory
 from ecstfl.training import forward
@@ -242,7 +242,7 @@ def test_test_clips_never_reach_training(data, tmp_path):
     for name, videos in (("clean", clips), ("garbled", garbled)):
         train_run(config, clipset, videos, tmp_path / name)
         path = run_directory(tmp_path / name, config) / "model.safetensors"
-        weights.append(load_model(path)[1].state_dict())
+        weights.append(load_checkpoint(path)[1].state_dict())
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
 
 

@@ -26,7 +26,7 @@ from ecstfl.distributed import (
     rank,
     world_size,
 )
-from ecstfl.predict.recognizer import load_model
+from ecstfl.predict.checkpoint import load_checkpoint
 from ecstfl.runs.run_folder import read_features, read_run, run_directory
 from ecstfl.training.data_parallel import replicated, synchronized_batch_norm
 from ecstfl.training.loop import train_run
@@ -75,7 +75,7 @@ def test_two_processes_are_one_with_the_whole_batch(both, method):
         for name, value in left.items():
             assert right[name] == pytest.approx(value, rel=1e-4, abs=1e-4), name
     weights = [
-        load_model(run_directory(results, config) / "model.safetensors")[1].state_dict()
+        load_checkpoint(run_directory(results, config) / "model.safetensors")[1].state_dict()
         for results in (alone, pair)
     ]
     assert weights[0].keys() == weights[1].keys()
