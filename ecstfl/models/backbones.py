@@ -73,8 +73,16 @@ class BackboneConfig:
         batch_norm: BatchNorm after each convolution, as the authors' baseline has it; only
             C3D and VGG11 can do without.
         tap: name of the layer whose output the EC-STFL loss sees; ``relu7`` is fc7 after its
-            ReLU, ``fc7`` before it (the patent does not say which). A network that is not C3D
-            has no ``relu7`` and takes its own default, see :data:`TAPS`.
+            ReLU, ``fc7`` before it (the patent does not say which). With ``fc_batch_norm``,
+            ``fc6`` and ``fc7`` become ``bn6`` and ``bn7``: the features that BatchNorm bounds. A
+            network that is not C3D has no ``relu7`` and takes its own default, see :data:`TAPS`.
+        pool_first: C3D only: BatchNorm after the pooling where one follows.
+        fc_batch_norm: C3D only: BatchNorm after fc6 and fc7.
+        open_start: C3D only: BatchNorm starts so that ReLU lets most numbers pass. For all three
+            see :class:`~ecstfl.models.c3d.C3D`.
+
+    Raises:
+        UserError: an unknown network, or options that do not go together.
     """
 
     name: str = "c3d"
@@ -83,14 +91,26 @@ class BackboneConfig:
     dropout: float = 0.2
     batch_norm: bool = True
     tap: str = "relu7"
+    pool_first: bool = False
+    fc_batch_norm: bool = False
+    open_start: bool = False
 
     def __post_init__(self) -> None:
         one_of("backbone", self.name, BACKBONES)
         if not self.batch_norm and self.name not in WITHOUT_BATCH_NORM:
             raise UserError(f"{self.name} is defined with BatchNorm: leave batch_norm on")
+        for option in ("pool_first", "fc_batch_norm", "open_start"):
+            if not getattr(self, option):
+                continue
+            if self.name != "c3d":
+                raise UserError(f"{option} is an option of c3d, not of {self.name}: leave it off")
+            if option != "fc_batch_norm" and not self.batch_norm:
+                raise UserError(f"{option} is about BatchNorm after convolutions: set batch_norm")
         if self.name != "c3d" and self.tap == TAPS["c3d"]:
             # settled here, before anything is hashed: one experiment has one name
             object.__setattr__(self, "tap", TAPS[self.name])
+        if self.fc_batch_norm and self.tap in ("fc6", "fc7"):
+            object.__setattr__(self, "tap", self.tap.replace("fc", "bn"))
 
 
 def build_backbone(config: BackboneConfig, frames: int, size: int) -> nn.Module:
@@ -128,6 +148,9 @@ def _build(config: BackboneConfig, frames: int, size: int) -> nn.Module:
                 size=size,
                 dropout=dropout,
                 batch_norm=config.batch_norm,
+                pool_first=config.pool_first,
+                fc_batch_norm=config.fc_batch_norm,
+                open_start=config.open_start,
             )
         case "r3d18":
             return resnet3d.R3D18(N_CLASSES, width=width, dropout=dropout)

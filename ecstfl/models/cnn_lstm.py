@@ -25,8 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ecstfl.models.common import check_clips, check_dropout, check_sizes, initialise
-from ecstfl.models.conv3d import Conv3d
-from ecstfl.models.pool3d import MaxPool3d
+from ecstfl.models.layers import Conv3d, MaxPool3d
 
 
 def _convolution(

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ecstfl.models.common import check_clips, check_dropout, check_sizes, initialise
-from ecstfl.models.conv3d import Conv3d, conv3d
+from ecstfl.models.layers import Conv3d, conv3d
 
 # Channels of the branches: 1x1x1 | reduce, 3x3x3 | reduce, 3x3x3 | after the maximum
 # (Szegedy et al. 2015, Table 1).

@@ -24,8 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from ecstfl.models.common import check_clips, check_dropout, check_sizes, initialise
-from ecstfl.models.conv3d import Conv3d
-from ecstfl.models.pool3d import MaxPool3d
+from ecstfl.models.layers import Conv3d, MaxPool3d
 
 BLOCKS = {63: (3, 4, 6, 3), 131: (3, 4, 23, 3), 199: (3, 8, 36, 3)}
 """Blocks of the four stages, by the depth in the network's name."""

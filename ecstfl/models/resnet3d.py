@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ecstfl.models.common import check_clips, check_dropout, check_sizes, initialise
-from ecstfl.models.conv3d import Conv3d
+from ecstfl.models.layers import Conv3d
 
 
 def _full(channels: int, out: int, middle: int, stride: int) -> nn.Module:

@@ -37,6 +37,9 @@ ADDED_LATER = {
     ("optim", "optimizer"): "adamw",
     ("optim", "muon_lr"): 0.02,
     ("train_groups",): 0,
+    ("backbone", "pool_first"): False,
+    ("backbone", "fc_batch_norm"): False,
+    ("backbone", "open_start"): False,
 }
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ def reproducible_arithmetic(device: str) -> Iterator[None]:
     """Use torch's deterministic operators on the CPU: a resumed run gives the same bits.
 
     torch would also fill every new buffer with NaN, to expose operators that read what they have
-    not written; ``tests/models/test_conv3d.py`` looks for those. No bit of a result depends on it.
+    not written; ``tests/models/test_layers.py`` looks for those. No bit of a result depends on it.
     """
     before = torch.are_deterministic_algorithms_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory

@@ -13,7 +13,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ecstfl.models.c3d import C3D, CONVOLUTIONS
+from ecstfl.models.c3d import C3D
+
+CONVOLUTIONS = (
+    ("1a", 1, True),
+    ("2a", 2, True),
+    ("3a", 4, False),
+    ("3b", 4, True),
+    ("4a", 8, False),
+    ("4b", 8, True),
+    ("5a", 8, False),
+    ("5b", 8, True),
+)
+"""Name, channels in units of the first layer's, and whether a pooling follows."""
 
 
 @dataclass(frozen=True)

@@ -363,8 +363,49 @@ def test_configuration_of_a_backbone():
 def test_the_default_c3d_is_spelled_as_ever():
     """Its spelling is in the name of every landed run."""
     assert canonical_json(dataclasses.asdict(BackboneConfig())) == (
-        '{"batch_norm":true,"dropout":0.2,"fc":256,"name":"c3d","tap":"relu7","width":16}'
+        '{"batch_norm":true,"dropout":0.2,"fc":256,"fc_batch_norm":false,"name":"c3d",'
+        '"open_start":false,"pool_first":false,"tap":"relu7","width":16}'
     )
+
+
+@pytest.mark.parametrize("option", ["pool_first", "fc_batch_norm", "open_start"])
+def test_options_of_c3d_are_refused_elsewhere_and_leave_earlier_names_alone(option):
+    with pytest.raises(UserError, match=f"{option} is an option of c3d, not of p3d: leave it off"):
+        BackboneConfig("p3d", **{option: True})
+    clipset = toy_data()[0]
+    plain = toy_config(clipset, backbone=small("c3d"))
+    values = dataclasses.asdict(plain)
+    del values["backbone"][option]  # as a file from before the option says it
+    assert from_dict(type(plain), values).name == plain.name
+    assert toy_config(clipset, backbone=small("c3d", **{option: True})).hash != plain.hash
+
+
+def test_options_about_batch_norm_need_it():
+    for option in ("pool_first", "open_start"):
+        with pytest.raises(UserError, match=f"{option} is about BatchNorm after convolutions"):
+            BackboneConfig(batch_norm=False, **{option: True})
+    assert BackboneConfig(batch_norm=False, fc_batch_norm=True).fc_batch_norm
+
+
+def test_the_tap_of_a_layer_with_batch_norm_is_what_batch_norm_bounds():
+    assert BackboneConfig(fc_batch_norm=True).tap == "relu7"
+    assert BackboneConfig(fc_batch_norm=True, tap="fc7") == BackboneConfig(
+        fc_batch_norm=True, tap="bn7"
+    )
+    assert BackboneConfig(tap="fc7").tap == "fc7"
+    config = small("c3d", fc_batch_norm=True, tap="fc7")
+    model = build_backbone(config, FRAMES, SIZE)
+    clips = torch.randn(40, 3, FRAMES, SIZE, SIZE)
+    for size in (1, 1000):  # whatever fc7 does, each feature has mean 0 and variance 1 in a batch
+        with torch.no_grad():
+            model.fc7.weight.mul_(size)
+            _, features = Tap(model, config.tap)(clips)
+        torch.testing.assert_close(features.mean(0), torch.zeros(32), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            features.var(0, unbiased=False), torch.ones(32), atol=1e-2, rtol=0
+        )
+    with pytest.raises(UserError, match="c3d has no layer 'bn9' to tap"):
+        build_backbone(small("c3d", tap="bn9"), FRAMES, SIZE)
 
 
 # ---- learning ----------------------------------------------------------------------------------

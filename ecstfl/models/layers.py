@@ -1,16 +1,21 @@
-"""A 3-D convolution that is safe, and fast, under bfloat16 on the CPU.
+"""Convolution and max pooling in 3-D that are right, and fast, under bfloat16 on the CPU.
 
-torch 2.13.0 (oneDNN) computes the bfloat16 weight gradient of a padded convolution whose padding
-reaches every frame of its input (3x3x3, padding 1, on two frames: C3D's conv4a and conv4b on
-clips of eight frames) from memory that nobody has written. The result changes from call to call
-and is sometimes NaN; in float32, and with more frames, it is right. ``tests/models/test_conv3d.py`` shows
-it.
+**Convolution.** torch 2.13.0 (oneDNN) computes the bfloat16 weight gradient of a padded
+convolution whose padding reaches every frame of its input (3x3x3, padding 1, on two frames: C3D's
+conv4a and conv4b on clips of eight frames) from memory that nobody has written. The result changes
+from call to call and is sometimes NaN; in float32, and with more frames, it is right.
+``tests/models/test_layers.py`` shows it.
 
 Where every frame can reach every other one, nothing is left to slide over time, and the same sum
 is a 2-D convolution: the frames' channels side by side, and of the kernel only those slices that
 meet a frame. That never enters the broken code, and leaves out the products with padded frames: two
 thirds of conv5a and conv5b at eight frames, a third of conv4a and conv4b. Elsewhere (a kernel of
 seven frames over six) the padding is written out before the convolution, which is right, too.
+
+**Pooling.** On the CPU, torch's autocast takes ``max_pool3d`` for an operation that needs float32:
+it copies the largest tensors of C3D into twice the memory and back. But a maximum is one of its
+inputs, and where windows do not overlap each gradient goes to one place: in bfloat16 both are the
+same numbers.
 """
 
 from __future__ import annotations
@@ -88,3 +93,28 @@ def triple(value: int | Sequence[int]) -> tuple[int, int, int]:
     """Return a setting of the three axes (T, H, W), of which one number means all three."""
     t, h, w = (value,) * 3 if isinstance(value, int) else value
     return t, h, w
+
+
+class MaxPool3d(nn.MaxPool3d):
+    """``torch.nn.MaxPool3d`` whose output has its input's dtype, under autocast too.
+
+    For windows that do not overlap; where they do, gradients add up, better in float32.
+
+    Raises:
+        ValueError: the stride is smaller than the window.
+    """
+
+    def __init__(self, *args: object, **settings: object) -> None:
+        super().__init__(*args, **settings)
+        pairs = zip(triple(self.kernel_size), triple(self.stride), strict=True)
+        if any(stride < side for side, stride in pairs):
+            raise ValueError(
+                f"windows of {self.kernel_size} overlap at stride {self.stride}: use nn.MaxPool3d"
+            )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pool (n, C, T, H, W)."""
+        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input)
