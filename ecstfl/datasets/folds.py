@@ -116,12 +116,12 @@ def too_small(clipset: ClipSet, cure: str = "add clips or people") -> tuple[Find
         return (Finding("one-fold", "error", text, (str(folds[0]),)),)
     found = []
     for fold in folds:
-        train = Counter(c.label for c in clipset if c.fold != fold)
+        train = Counter(c.label for c in clipset if c.fold != fold and c.label is not None)
         if len(train) < 2:
-            shown = ", ".join(f"{n} of {CLASSES[k]}" for k, n in train.items() if k is not None)
+            shown = ", ".join(f"{n} clip(s) of {CLASSES[k]}" for k, n in train.items())
             text = (
-                f"{name}: without fold {fold} there are only {shown or 'no'} clips to train on, "
-                f"and two expressions at least are needed; {cure}"
+                f"{name}: without fold {fold} only {shown or 'no clips'} are left to train on, and "
+                f"at least two expressions are needed; {cure}"
             )
             found.append(Finding("too-small-to-train", "error", text, (str(fold),)))
             break

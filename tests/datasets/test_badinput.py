@@ -130,7 +130,7 @@ DEFECTS = [
                           for p in ("bob", "cy", "dee", "eve")],
      "one-group", "error", "two groups"),
     ("folder", lambda r: [shutil.rmtree(r / c.lower()) for c in CLASSES[1:]],
-     "too-small-to-train", "error", "only 4 of Happy"),
+     "too-small-to-train", "error", "only 4 clip(s) of Happy"),
     ("folder", lambda r: [shutil.rmtree(r / c.lower()) for c in CLASSES[2:]],
      "too-small-to-map", "warning", "fewer than 4 test clips"),
     ("folder", lambda r: shutil.rmtree(r / "disgust"), "class-missing", "warning", "Disgust"),

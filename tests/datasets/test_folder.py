@@ -231,8 +231,8 @@ def test_too_little_to_learn_from(tmp_path):
     """A happy and a sad clip: each fold leaves one expression to train on."""
     touch(tmp_path, "happy/a.mp4", "sad/b.mp4")
     (finding,) = inspect_folder(tmp_path).of("too-small-to-train")
-    assert "without fold 1 there are only 1 of" in finding.message
-    with pytest.raises(UserError, match="two expressions at least are needed"):
+    assert "without fold 1 only 1 clip(s) of" in finding.message
+    with pytest.raises(UserError, match="at least two expressions are needed"):
         open_folder(tmp_path)
     touch(tmp_path, "happy/c.mp4", "sad/d.mp4", "happy/e.mp4", "sad/f.mp4")
     assert len(open_folder(tmp_path)) == 6
