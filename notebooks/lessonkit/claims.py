@@ -246,13 +246,13 @@ def sections_with(source: str, name: str) -> list[str]:
     """Return the headings of a lesson's source under which ``name`` is used, in order.
 
     A code cell uses it, or a text speaks of it as code. Imports are no use, nor is what students
-    don't see (solutions, hidden tests, wrong answers).
+    do not write or see (checks, solutions, hidden tests, wrong answers).
     """
     found: list[str] = []
     heading = ""
     for cell in re.split(r"^(?=# %%)", source, flags=re.MULTILINE)[1:]:
         first, _, rest = cell.partition("\n")
-        if re.search(r'part="(header|setup|answer|hidden|wrong|right)"', first):
+        if re.search(r'part="(header|setup|answer|check|hidden|wrong|right)"', first):
             continue
         parts = [rest]
         if "[markdown]" in first:

@@ -76,23 +76,23 @@ print(code_for("Table 1"))
 
 # %% exercise="0.1" part="check" points=1
 with check("0.1"):
-    table = [link.code for link in claims.find("table 1")]
-    described = [link.code for link in claims.LINKS if "frames" in link.what]
+    table_ = [link.code for link in claims.find("table 1")]
+    described_ = [link.code for link in claims.LINKS if "frames" in link.what]
     expect(
         code_for,
         ("frames",),
         answer=[],
         mistakes={
-            "No claim is called 'frames', only descriptions speak of them: which field do you search?": described
+            "No claim is called 'frames', only descriptions speak of them: which field do you search?": described_
         },
     )
     expect(
         code_for,
         ("TABLE 1",),
-        answer=table,
+        answer=table_,
         mistakes={
             "The table writes 'Table 1': do you compare small letters with small letters?": [],
-            "There is more than one row of Table 1: does your loop end at the first?": table[:1],
+            "There is more than one row of Table 1: does your loop end at the first?": table_[:1],
         },
     )
     expect(

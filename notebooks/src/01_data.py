@@ -82,8 +82,8 @@ print("green over time:", to_network(tiny)[1].ravel())
 
 # %% exercise="1.1" part="check" points=1
 with check("1.1"):
-    frames = np.arange(24).reshape(2, 2, 2, 3).astype(np.uint8)
-    frames[1, 1, 1] = 255
+    frames_ = np.arange(24).reshape(2, 2, 2, 3).astype(np.uint8)
+    frames_[1, 1, 1] = 255
     expect(
         to_network,
         (np.zeros((4, 6, 5, 3), np.uint8),),
@@ -96,7 +96,7 @@ with check("1.1"):
     )
     expect(
         to_network,
-        (frames,),
+        (frames_,),
         look=lambda out: out[2][1][1][1],
         answer=1,
         mistakes={
@@ -105,7 +105,7 @@ with check("1.1"):
     )
     expect(
         to_network,
-        (frames,),
+        (frames_,),
         look=lambda out: out[1][0][0][1],
         answer=4 / 255,
         mistakes={
@@ -113,7 +113,7 @@ with check("1.1"):
             "`//` throws the digits after the point away: only white is left.": 0,
         },
     )
-    assert "float32" in str(to_network(frames).dtype), "the network wants float32: use `astype`"
+    assert "float32" in str(to_network(frames_).dtype), "the network wants float32: use `astype`"
 
 # %% exercise="1.1" part="hidden" points=1
 ### BEGIN HIDDEN TESTS
@@ -381,11 +381,11 @@ print(leaking(["ann", "ann", "ann", "bob"], [1, 1, 2, 2]))
 
 # %% exercise="1.3" part="check" points=1
 with check("1.3"):
-    people = ["ann", "ann", "dan", "ann", "ann", "bob", "bob", "dan", "cem"]
-    folds = [1, 1, 1, 2, 3, 2, 2, 3, 2]
+    people_ = ["ann", "ann", "dan", "ann", "ann", "bob", "bob", "dan", "cem"]
+    folds_ = [1, 1, 1, 2, 3, 2, 2, 3, 2]
     expect(
         leaking,
-        (people, folds),
+        (people_, folds_),
         answer=6,
         mistakes={
             "These are people, ann and dan. How many clips of them leak?": 2,

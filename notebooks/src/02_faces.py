@@ -578,16 +578,16 @@ for what, moved in (("jaw drop", drop), ("smile", smile)):
 
 # %% exercise="2.4" part="check" points=1
 with check("2.4"):
-    rest = 2 * align.template(112) + [30, 20]  # a face twice as large as its crop
-    smile = rest.copy()
-    smile[3:] += [[-12, -10], [20, -10]]
+    rest_ = 2 * align.template(112) + [30, 20]  # a face twice as large as its crop
+    smile_ = rest_.copy()
+    smile_[3:] += [[-12, -10], [20, -10]]
 
-    def five(points):
+    def five_(points):
         return align.similarity(points, align.template(112))
 
     expect(
         kept,
-        (rest, smile, five),
+        (rest_, smile_, five_),
         answer=0.77205535,
         mistakes={
             "You divide by the way in the frame. Both ways are asked for in the crop.": 0.38603,

@@ -159,11 +159,11 @@ for i in range(4):
 
 # %% exercise="4.2" part="check" points=1
 with check("4.2"):
-    points = [[0.0, 0.0], [3.0, 4.0], [6.0, 0.0], [0.0, 8.0], [8.0, 6.0]]
-    classes = [0, 0, 1, 1, 2]
+    points_ = [[0.0, 0.0], [3.0, 4.0], [6.0, 0.0], [0.0, 8.0], [8.0, 6.0]]
+    classes_ = [0, 0, 1, 1, 2]
     expect(
         ratio,
-        (points, classes, 0),
+        (points_, classes_, 0),
         answer=2.5 / 17,
         mistakes={
             "The mean above is over all of N_0, the clip itself included: by how many do you divide?": 0.29412,
@@ -314,11 +314,11 @@ print(f"{patent_loss(torch.tensor(x4), torch.tensor(y4)):.6f}")
 
 # %% exercise="4.3" part="check" points=1
 with check("4.3"):
-    points = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 0.0], [0.0, 8.0], [8.0, 6.0]])
-    classes = torch.tensor([0, 0, 1, 1, 2])
+    points_ = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 0.0], [0.0, 8.0], [8.0, 6.0]])
+    classes_ = torch.tensor([0, 0, 1, 1, 2])
     expect(
         patent_loss,
-        (points, classes),
+        (points_, classes_),
         answer=1.1497059,
         within=1e-5,
         mistakes={
@@ -470,10 +470,10 @@ print(
 
 # %% exercise="4.4" part="check" points=1
 with check("4.4"):
-    at = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    at_ = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
     expect(
         finite_difference,
-        (lambda t: (t**3).sum(), at, 0.1),
+        (lambda t: (t**3).sum(), at_, 0.1),
         answer=[[3.01, 12.01]],
         within=1e-4,
         mistakes={
@@ -856,16 +856,16 @@ print(x.grad.numpy())
 
 # %% exercise="4.6" part="check" points=1
 with check("4.6"):
-    twins = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
+    twins_ = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
 
-    def slope(point):
-        at = twins.clone().requires_grad_()
+    def slope_(point):
+        at = twins_.clone().requires_grad_()
         safe_distances(at).sum().backward()
         return at.grad[point]
 
     expect(
         safe_distances,
-        (twins,),
+        (twins_,),
         answer=[[0, 5, 0], [5, 0, 5], [0, 5, 0]],
         within=1e-7,
         mistakes={
@@ -874,7 +874,7 @@ with check("4.6"):
         },
     )
     expect(
-        slope,
+        slope_,
         (1,),
         answer=[2.4000001, 3.2],
         mistakes={
@@ -883,7 +883,7 @@ with check("4.6"):
         },
     )
     expect(
-        slope,
+        slope_,
         (0,),
         answer=[-1.2, -1.6],
         mistakes={

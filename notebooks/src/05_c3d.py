@@ -651,10 +651,10 @@ for layer in ("fc6", "fc7", "relu7", "fc8", "pool5"):
 
 # %% exercise="5.5" part="check" points=1
 with check("5.5"):
-    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    net_ = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     expect(
         tap,
-        (net, "0", torch.ones(6, 3)),
+        (net_, "0", torch.ones(6, 3)),
         look=np.shape,
         answer=[6, 4],
         mistakes={
@@ -663,10 +663,10 @@ with check("5.5"):
             "The six clips have become one long row: `flatten(1)` keeps them apart.": [24],
         },
     )
-    assert not any(m._forward_hooks for m in net.modules()), (
+    assert not any(m._forward_hooks for m in net_.modules()), (
         "a hook stays behind and would run at every later call: `remove` its handle"
     )
-    assert tap(net, "0", torch.ones(6, 3)).requires_grad, (
+    assert tap(net_, "0", torch.ones(6, 3)).requires_grad, (
         "the features carry no gradient, so a loss on them teaches nothing: no `detach`, no `no_grad`"
     )
 

@@ -172,14 +172,14 @@ print([round(one_step(tiny, descend, x, y, 0.1), 3) for _ in range(5)])
 # %% exercise="6.1" part="check" points=1
 with check("6.1"):
 
-    class Two(nn.Linear):
+    class Two_(nn.Linear):
         def forward(self, x):
             features = super().forward(x)
             return features * torch.tensor([1.0, 3.0]), features
 
-    def step(lam):
+    def step_(lam):
         x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
-        model = Two(2, 2, bias=False)
+        model = Two_(2, 2, bias=False)
         model.weight.data = torch.eye(2)
         model.weight.grad = torch.ones(2, 2)  # left over from somebody else
         sgd = torch.optim.SGD(model.parameters(), lr=1.0)
@@ -188,7 +188,7 @@ with check("6.1"):
         return [loss, *model.weight.flatten().tolist()]
 
     expect(
-        step,
+        step_,
         (0.5,),
         answer=[0.73878115, 1.2173312, -0.26620311, -0.63476455, 0.94535261],
         within=1e-4,
@@ -519,36 +519,37 @@ print("went on to", first, "and, restored, to", walk(5))
 # %% exercise="6.3" part="check" points=1
 with check("6.3"):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
-    momentum = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model_ = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+    momentum_ = torch.optim.SGD(model_.parameters(), lr=0.1, momentum=0.9)
 
-    def look():
+    def look_():
         """Weight, running mean and momentum: three things that training changes."""
-        buffer = momentum.state[model[0].weight]["momentum_buffer"]
+        buffer_ = momentum_.state[model_[0].weight]["momentum_buffer"]
         return [
-            t.detach().flatten().clone() for t in (model[0].weight, model[1].running_mean, buffer)
+            t.detach().flatten().clone()
+            for t in (model_[0].weight, model_[1].running_mean, buffer_)
         ]
 
-    def train():
-        momentum.zero_grad()
-        model(torch.randn(8, 2)).square().mean().backward()
-        momentum.step()
+    def train_():
+        momentum_.zero_grad()
+        model_(torch.randn(8, 2)).square().mean().backward()
+        momentum_.step()
 
-    train()
-    before, state = look(), snapshot(model, momentum)
-    assert state is not None, "`snapshot` gives nothing back: does it end in a `return`?"
-    for time in ("", " a second time"):
-        train()
-        restore(model, momentum, state)
-        weight, mean, buffer = (torch.equal(a, b) for a, b in zip(look(), before, strict=True))
-        assert weight, (
-            f"restored{time}, the weights are not those of the snapshot: it went on training with the "
+    train_()
+    before_, state_ = look_(), snapshot(model_, momentum_)
+    assert state_ is not None, "`snapshot` gives nothing back: does it end in a `return`?"
+    for again_ in ("", " a second time"):
+        train_()
+        restore(model_, momentum_, state_)
+        weight_, mean_, buffer_ = (torch.equal(a, b) for a, b in zip(look_(), before_, strict=True))
+        assert weight_, (
+            f"restored{again_}, the weights are not those of the snapshot: it went on training with the "
             "model. A state_dict, or a new dictionary around it, points at the same tensors"
         )
-        assert mean, (
-            f"restored{time}, BatchNorm has another running mean: that is a buffer, no parameter"
+        assert mean_, (
+            f"restored{again_}, BatchNorm has another running mean: that is a buffer, no parameter"
         )
-        assert buffer, f"restored{time}, the optimiser has another momentum: it has a state, too"
+        assert buffer_, f"restored{again_}, the optimiser has another momentum: it has a state, too"
 
 # %% exercise="6.3" part="hidden" points=3
 ### BEGIN HIDDEN TESTS

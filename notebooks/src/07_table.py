@@ -476,15 +476,15 @@ for name, values in (("people drawn", by_group), ("clips drawn", by_clip)):
 # %% exercise="7.4" part="check" points=1
 with check("7.4"):
 
-    def all_values(differences):
+    def all_values_(differences):
         assert np.shape(differences) == (2000,), f"2000 rounds, not {np.shape(differences)}"
         return sorted({float(v) + 0.0 for v in np.round(np.asarray(differences), 4)})
 
-    groups, rng = ["x", "x", "x", "y"], np.random.default_rng(0)  # x has three clips, y has one
+    groups_, rng_ = ["x", "x", "x", "y"], np.random.default_rng(0)  # x has three clips, y has one
     expect(
         paired_bootstrap,
-        ([1, 0, 1, 1], [1, 0, 1, 1], groups, 2000, rng),
-        look=all_values,
+        ([1, 0, 1, 1], [1, 0, 1, 1], groups_, 2000, rng_),
+        look=all_values_,
         answer=[0],
         mistakes={
             "Two models that agree on every clip differ: are both scored on the same draw?": 0.0,
@@ -492,8 +492,8 @@ with check("7.4"):
     )
     expect(
         paired_bootstrap,
-        ([0, 0, 0, 0], [1, 1, 1, 0], groups, 2000, rng),
-        look=all_values,
+        ([0, 0, 0, 0], [1, 1, 1, 0], groups_, 2000, rng_),
+        look=all_values_,
         answer=[0, 0.75, 1],
         mistakes={
             "x brings all its three clips or none: you draw clips, not groups.": 2.5,

@@ -269,11 +269,11 @@ for step in range(3):
 
 # %% exercise="9.2" part="check" points=1
 with check("9.2"):
-    x, y = np.array([[2.0, 0.0], [4.0, 0.0], [0.0, 3.0]]), np.array([0, 0, 1])
-    centers = np.array([[0.0, 0.0], [0.0, 1.0], [5.0, 5.0]])
+    x_, y_ = np.array([[2.0, 0.0], [4.0, 0.0], [0.0, 3.0]]), np.array([0, 0, 1])
+    centers_ = np.array([[0.0, 0.0], [0.0, 1.0], [5.0, 5.0]])
     expect(
         center_step,
-        (x, y, centers, 0.5),
+        (x_, y_, centers_, 0.5),
         answer=[12, [[1, 0], [0, 1.5], [5, 5]]],
         mistakes={
             "Below stands 1 + the number of clips.": [12, [[1.5, 0], [0, 2], [5, 5]]],
@@ -375,11 +375,11 @@ for shift in (0.0, 1.0, 2.0):
 
 # %% exercise="9.3" part="check" points=1
 with check("9.3"):
-    x, y = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([0, 1])
-    centers = np.array([[0.0, 0.0], [0.0, 3.0], [3.0, 0.0]])
+    x_, y_ = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([0, 1])
+    centers_ = np.array([[0.0, 0.0], [0.0, 3.0], [3.0, 0.0]])
     expect(
         contrastive_center,
-        (x, y, centers, 0.5),
+        (x_, y_, centers_, 0.5),
         answer=0.063054187,
         mistakes={
             "The own centre is not among those below.": 0.059285,

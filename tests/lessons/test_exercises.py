@@ -1,4 +1,4 @@
-"""What a student is told: every catalogued mistake by its own sentence, right work as right."""
+"""Exercises: solutions pass, wrong answers are refused, and each mistake has its own sentence."""
 
 import functools
 import re
@@ -11,13 +11,14 @@ import torch
 pytest.importorskip("jupytext")
 
 from lessonkit import checks
-from lessonkit.builder import reading
+from lessonkit.builder import books, reading
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = [reading.read_lesson(path) for path in reading.sources(ROOT)]
 EXERCISES = [(lesson, e) for lesson in LESSONS for e in lesson.exercises]
 DEFINED = {e.number: re.findall(r"^def (\w+)\(", e.answer.text, re.MULTILINE) for _, e in EXERCISES}
 """Exercise -> the names of the functions that it asks for."""
+WRONG = [(lesson, e, wrong) for lesson, e in EXERCISES for wrong in e.wrong]
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,73 @@ def told(space, answer, cells, change=None):
     except checks.ExerciseError as error:
         return error
     return None
+
+
+def run(space, *cells):
+    """Run cells in a copy of a namespace."""
+    space = dict(space)
+    for cell in cells:
+        exec(compile(cell.text, "<cell>", "exec"), space)
+
+
+def test_the_exercises_are_many_and_numbered_in_order():
+    assert len(EXERCISES) >= 25
+    for lesson in LESSONS:
+        numbers = [e.number for e in lesson.exercises]
+        assert numbers == [f"{int(lesson.name[:2])}.{k + 1}" for k in range(len(numbers))]
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES, ids=lambda v: getattr(v, "number", ""))
+def test_the_solution_passes_and_the_stub_does_not(lesson, exercise, prepared, capsys):
+    space = prepared[lesson.name]
+    run(space, exercise.answer, *exercise.checks, *exercise.hidden)
+    out = capsys.readouterr()
+    assert out.out.count(f"Exercise {exercise.number}: right.") >= 2
+    assert out.err == ""
+    stub = reading.Cell("code", books.stub(exercise.answer.text, exercise.number))
+    assert f'raise NotImplementedError("Exercise {exercise.number}")' in stub.text
+    for cell in (*exercise.checks, *exercise.hidden):
+        with pytest.raises(checks.ExerciseError, match=exercise.number) as error:
+            run(space, stub, cell)
+        assert error.value.kind == "unanswered"
+
+
+@pytest.mark.parametrize(
+    ("lesson", "exercise", "wrong"),
+    WRONG,
+    ids=[f"{e.number}: {w.about}" for _, e, w in WRONG],
+)
+def test_hidden_tests_reject_each_wrong_answer(lesson, exercise, wrong, prepared):
+    """By an assertion that says something: a wrong answer that only crashes proves nothing."""
+    with pytest.raises(checks.ExerciseError) as error, np.errstate(all="ignore"):
+        run(prepared[lesson.name], wrong, *exercise.hidden)
+    assert error.value.kind == "wrong"
+    assert "a check fails" not in str(error.value)
+
+
+@pytest.mark.parametrize(("lesson", "exercise"), EXERCISES, ids=lambda v: getattr(v, "number", ""))
+def test_each_exercise_has_wrong_answers_hints_and_open_checks(lesson, exercise):
+    assert 3 <= len(exercise.wrong) <= 6
+    assert len({w.text for w in exercise.wrong}) == len(exercise.wrong)
+    assert all(w.about for w in exercise.wrong)
+    task = next(c for c in lesson.cells if c.exercise == exercise.number and c.part == "task")
+    assert "<details><summary>Hint 1</summary>" in task.text
+    assert any(c.part == "try" for c in lesson.cells if c.exercise == exercise.number)
+    for cell in exercise.hidden:
+        assert cell.text.startswith("### BEGIN HIDDEN TESTS\n")
+        assert cell.text.endswith("\n### END HIDDEN TESTS")
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_checks_leave_the_names_of_the_lesson_alone(lesson, prepared, capsys):
+    """What a check makes for itself ends with an underscore: the cells below it go on as before."""
+    for exercise in lesson.exercises:
+        space = dict(prepared[lesson.name])
+        exec(books.without_markers(exercise.answer.text), space)
+        known = set(space)
+        for cell in exercise.checks:
+            exec(cell.text, space)
+        assert all(name.endswith("_") for name in set(space) - known), exercise.number
 
 
 def test_open_checks_answer_each_catalogued_mistake_with_its_own_sentence(prepared, capsys):
