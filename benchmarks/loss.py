@@ -1,4 +1,4 @@
-"""What EC-STFL costs: forward + backward beside naive, vectorised and library code.
+"""What EC-STFL costs: forward + backward beside bare distances and library code.
 
     OMP_NUM_THREADS=1 python benchmarks/loss.py --json benchmarks/loss.json   # all, some minutes
     python benchmarks/loss.py --parts sizes --sizes 256 --json FILE   # a slice, added to FILE
@@ -28,13 +28,12 @@ from pathlib import Path
 
 import torch
 
-from ecstfl.losses import naive as reference
 from ecstfl.losses.ec_stfl import FORMS, ec_stfl_loss
 from ecstfl.losses.joint import JointLoss
 
 SIZES = (24, 64)
 WIDTHS = (512, 4096)
-PARTS = ("sizes", "naive", "step")
+PARTS = ("sizes", "step")
 BATCH = 24
 CDIST, PRODUCTS, L1 = "bare torch.cdist", "bare products", "bare torch.cdist L1"
 
@@ -171,27 +170,6 @@ def rows_of(result, n, d, device):
     ]
 
 
-def naive(n, d):
-    """Plain-Python value and gradient of the patent's form, one call each, beside the fast one."""
-    x = torch.randn(n, d, generator=torch.Generator().manual_seed(0))
-    y = torch.arange(n) % 7
-    fast = statistics.median(one_pass(ec_stfl_loss, x, y) for _ in range(25))
-    features, labels = x.tolist(), y.tolist()
-    start = clock("cpu")
-    reference.patent(features, labels)
-    middle = clock("cpu")
-    reference.patent_gradient(features, labels)
-    value, gradient = middle - start, clock("cpu") - middle
-    return {
-        "n": n,
-        "d": d,
-        "value s": value,
-        "gradient s": gradient,
-        "fast ms": 1e3 * fast,
-        "times": (value + gradient) / fast,
-    }
-
-
 def c3d_step(batch, device, repeats=3):
     """Seconds of one training step of a full-width C3D: medians after one to warm up."""
     from ecstfl.models.c3d import C3D
@@ -258,7 +236,7 @@ def number(value):
 
 
 def tables(record):
-    """The record as Markdown: a table for each device and width, then the targets."""
+    """The record as Markdown: a table for each device and width, then the share of a step."""
     lines = []
     for device, line in record["machine"].items():
         for d in sorted({row["d"] for row in record["rows"] if row["device"] == device}):
@@ -277,57 +255,18 @@ def tables(record):
                 ]
                 lines.append(f"| {name} | " + " | ".join(cells) + " |")
             lines.append("")
-    lines += ["| target | measured | |", "|---|---|---|"]
-    lines += [f"| {name} | {text} | {verdict} |" for name, text, verdict in targets(record)]
-    return "\n".join(lines)
-
-
-def targets(record):
-    """(target, what was measured, verdict) of everything the record holds."""
-
-    def judged(name, text, met):
-        return name, text, "met" if met else "**not met**"
-
-    found = []
-    for row in record["naive"]:
-        if (row["n"], row["d"]) == (64, 4096):
-            text = (
-                f"{row['times']:,.0f} × (value {row['value s']:.2f} s and gradient "
-                f"{row['gradient s']:.2f} s against {number(row['fast ms'])} ms)"
-            )
-            found.append(
-                judged(
-                    "at least 1,000 × the naive loop, n = 64, d = 4096", text, row["times"] >= 1e3
-                )
-            )
-    for device in record["machine"]:
-        for d in sorted({row["d"] for row in record["rows"]}):
-            for form, base in (("patent", CDIST), ("paper", CDIST), ("released", L1)):
-                key = "x cdist L1" if base == L1 else "x cdist"
-                ratios = {
-                    row["n"]: row[key]
-                    for row in record["rows"]
-                    if (row["device"], row["d"], row["name"]) == (device, d, f"ec_stfl {form}")
-                    and row[key] is not None
-                }
-                if ratios:
-                    text = ", ".join(f"n = {n}: {ratios[n]:.2f}" for n in sorted(ratios))
-                    name = f"{form}, at most 1.5 × the {base} with its gradient, d = {d}, {device}"
-                    found.append(judged(name, text, max(ratios.values()) <= 1.5))
     for row in record["step"]:
-        name = f"at most 1 % of a full-width C3D step at batch {BATCH}, {row['device']}"
-        text = (
-            f"{100 * row['share']:.3f} %: {number(row['joint ms'])} ms of "
-            f"{number(row['step s'])} s ({row['measured']}); cross entropy and the report alone "
-            f"{number(row['softmax ms'])} ms"
+        lines.append(
+            f"Share of a full-width C3D step at batch {BATCH}, {row['device']}: "
+            f"{100 * row['share']:.3f} % ({number(row['joint ms'])} ms of "
+            f"{number(row['step s'])} s, {row['measured']}; cross entropy and the report alone "
+            f"{number(row['softmax ms'])} ms)."
         )
-        found.append(judged(name, text, row["share"] <= 0.01))
-    return found
+    return "\n".join(lines)
 
 
 KEYS = {
     "rows": ("device", "n", "d", "name"),
-    "naive": ("n", "d"),
     "step": ("device",),
 }
 
@@ -360,7 +299,7 @@ def main(arguments=None):
     devices = [options.device] if options.device else ["cpu"]
     if not options.device and torch.cuda.is_available():
         devices.append("cuda")
-    record = {"machine": {}, "rows": [], "naive": [], "step": []}
+    record = {"machine": {}, "rows": [], "step": []}
 
     def keep(part, *lines):
         record[part] += lines
@@ -390,9 +329,6 @@ def main(arguments=None):
                     keep("rows", *rows_of(result, n, d, device))
         if "step" in options.parts:
             keep("step", step_share(device))
-    if "naive" in options.parts:
-        for d in options.widths:
-            keep("naive", naive(min(64, max(options.sizes)), d))
     print("\n" + tables(record))
 
 

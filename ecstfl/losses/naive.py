@@ -1,8 +1,8 @@
 """The three published forms of EC-STFL in plain Python loops: slow, and readable next to them.
 
-Nothing here is shared with ``ecstfl.losses.ec_stfl``: no tensor, no vectorisation, no trick. Each function
-is the formula, symbol by symbol, and the tests hold the fast code against it. Features are lists
-of lists of floats ``x[i][k]`` (n samples of d numbers), labels a list ``y[i]``.
+Nothing here is shared with ``ecstfl.losses.ec_stfl``: no tensor, no vectorisation, no trick. Each
+function is the formula, symbol by symbol, and the tests hold the fast code against it. Features are
+lists of lists of floats ``x[i][k]`` (n samples of d numbers), labels a list ``y[i]``.
 
 Sources: patent CN112101119A claim 3; Jiang et al., ACM MM 2020, Eq. 9; the 2024 release.
 """
@@ -71,77 +71,5 @@ def released(x: Features, y: Labels, p: float = 1) -> float:
     return loss / n**2
 
 
-# --------------------------------------------------------------------------------------------
-# Gradients: the chain rule, pair by pair.
-# --------------------------------------------------------------------------------------------
-
-
-def add_distance_gradient(
-    gradient: list[list[float]], slope: float, x: Features, i: int, j: int, p: float
-) -> None:
-    """Add slope * d(d_ij)/dx to the gradient rows i and j; a pair at distance 0 adds nothing."""
-    d_ij = distance(x[i], x[j], p)
-    if d_ij == 0:
-        return
-    for k in range(len(x[i])):
-        difference = x[i][k] - x[j][k]
-        part = (difference > 0) - (difference < 0) if p == 1 else difference / d_ij
-        gradient[i][k] += slope * part
-        gradient[j][k] -= slope * part
-
-
-def patent_gradient(x: Features, y: Labels, p: float = 2) -> list[list[float]]:
-    """Quotient rule on every term a_i / b_i of the patent's sum."""
-    gradient = [[0.0] * len(row) for row in x]
-    for i in range(len(x)):
-        a_i, b_i = numerator(x, y, i, p), denominator(x, y, i, p)
-        if b_i == 0:
-            continue
-        for j in same_class(y, i):
-            slope = 1 / (b_i * len(same_class(y, i)))
-            add_distance_gradient(gradient, slope, x, i, j, p)
-        for j in other_classes(y, i):
-            slope = -a_i / (b_i**2 * len(same_class(y, j)))
-            add_distance_gradient(gradient, slope, x, i, j, p)
-    return gradient
-
-
-def paper_gradient(x: Features, y: Labels, p: float = 2) -> list[list[float]]:
-    """Quotient rule on the paper's one ratio."""
-    gradient = [[0.0] * len(row) for row in x]
-    above = sum(numerator(x, y, i, p) for i in range(len(x)))
-    below = sum(denominator(x, y, i, p) for i in range(len(x)))
-    if below == 0:
-        return gradient
-    for i in range(len(x)):
-        for j in same_class(y, i):
-            slope = 1 / (below * len(same_class(y, i)))
-            add_distance_gradient(gradient, slope, x, i, j, p)
-        for j in other_classes(y, i):
-            slope = -above / (below**2 * len(same_class(y, j)))
-            add_distance_gradient(gradient, slope, x, i, j, p)
-    return gradient
-
-
-def released_gradient(x: Features, y: Labels, p: float = 1) -> list[list[float]]:
-    """Product rule on every term of the released sum."""
-    n = len(x)
-    gradient = [[0.0] * len(row) for row in x]
-    for i in range(n):
-        positives, negatives = same_class(y, i), other_classes(y, i)
-        a_i = numerator(x, y, i, p)
-        scale = 1 / (n**2 * (len(negatives) + 1))
-        inverse = sum(1 / (distance(x[i], x[j], p) + 1e-6) for j in negatives)
-        for j in positives:
-            add_distance_gradient(gradient, scale * inverse / len(positives), x, i, j, p)
-        for j in negatives:
-            slope = -scale * a_i / (distance(x[i], x[j], p) + 1e-6) ** 2
-            add_distance_gradient(gradient, slope, x, i, j, p)
-    return gradient
-
-
 LOSS = {"patent": patent, "paper": paper, "released": released}
 """Form name -> naive value."""
-
-GRADIENT = {"patent": patent_gradient, "paper": paper_gradient, "released": released_gradient}
-"""Form name -> naive gradient, (n, d) as a list of lists."""

@@ -6,7 +6,6 @@ import importlib.util
 import json
 from pathlib import Path
 
-import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
@@ -34,13 +33,10 @@ def test_runs_to_its_end_and_adds_slices(tmp_path, capsys, monkeypatch):
         assert row(record, 9, name)["ms"] > 0
         assert row(record, 9, name)["peak MB"] > 0
     assert row(record, 9, "bare torch.cdist")["x cdist"] == 1
-    (naive,) = record["naive"]
-    both = 1e3 * (naive["value s"] + naive["gradient s"])
-    assert naive["times"] == pytest.approx(both / naive["fast ms"])
     assert record["step"] == [STEP]
     assert "| ec_stfl patent |" in capsys.readouterr().out
     benchmark.main(["--table", str(path)])
-    assert "0.500 %: 5 ms of 1 s (from batch 1 and 3)" in capsys.readouterr().out
+    assert "0.500 % (5 ms of 1 s, from batch 1 and 3;" in capsys.readouterr().out
 
 
 STEP = {
@@ -51,20 +47,6 @@ STEP = {
     "softmax ms": 2.0,
     "share": 0.005,
 }
-
-
-def test_targets_are_judged():
-    bare = {"device": "cpu", "n": 24, "d": 512, "x products": 1.0, "x cdist L1": 2.0}
-    rows = [
-        bare | {"name": "ec_stfl patent", "x cdist": 1.5},
-        bare | {"name": "ec_stfl paper", "x cdist": 1.51},
-        bare | {"name": "ec_stfl released", "x cdist": 9.0, "x cdist L1": 0.4},
-    ]
-    slow = {"n": 64, "d": 4096, "value s": 1.0, "gradient s": 3.0, "fast ms": 5.0, "times": 800.0}
-    record = {"machine": {"cpu": "m"}, "rows": rows, "naive": [slow], "step": [STEP]}
-    verdicts = [verdict for *_, verdict in benchmark.targets(record)]
-    no = "**not met**"
-    assert verdicts == [no, "met", no, "met", "met"]
 
 
 def test_time_is_measured_where_it_passes():
