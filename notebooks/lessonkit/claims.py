@@ -22,7 +22,7 @@ class Link:
         where: claim, paragraph or equation.
         what: in a few words.
         code: ``package.module.name``.
-        test: ``file::function``; the file lies in some folder of ``tests/``.
+        test: the name of a function somewhere in ``tests/``.
         lesson: name of the lesson that uses the code, ``04_formula``.
         section: the heading over the first cell there that uses it.
     """
@@ -40,7 +40,7 @@ LINKS: Final = (
         "claim 1 (1)",
         "labelled videos, read and checked",
         "ecstfl.datasets.embedded.open_embedded",
-        "test_embedded.py::test_balanced_and_long_tailed_priors",
+        "test_balanced_and_long_tailed_priors",
         "01_data",
         "A clip is four axes of bytes",
     ),
@@ -48,7 +48,7 @@ LINKS: Final = (
         "claim 1 (2), claim 2 (2-1)",
         "video to frames",
         "ecstfl.video.reading.read_frames",
-        "test_video.py::test_containers",
+        "test_containers",
         "02_faces",
         "Find",
     ),
@@ -56,7 +56,7 @@ LINKS: Final = (
         "claim 2 (2-2)",
         "find the face, drop frames without one",
         "ecstfl.faces.retinaface.RetinaFace",
-        "test_faces.py::test_retinaface_finds_the_face_and_its_points",
+        "test_retinaface_finds_the_face_and_its_points",
         "02_faces",
         "Find",
     ),
@@ -64,7 +64,7 @@ LINKS: Final = (
         "claim 2 (2-3)",
         "align the face by its landmarks",
         "ecstfl.faces.align.similarity",
-        "test_align.py::test_similarity_is_scikit_images",
+        "test_similarity_is_scikit_images",
         "02_faces",
         "Exercise 2.3: The least-squares similarity",
     ),
@@ -72,7 +72,7 @@ LINKS: Final = (
         "claim 2 (2-4)",
         "interpolate to the same number of frames",
         "ecstfl.clips.temporal.tim",
-        "test_temporal.py::test_tim_is_the_published_method",
+        "test_tim_is_the_published_method",
         "03_frames",
         "Exercise 3.3: The shapes of a string",
     ),
@@ -80,7 +80,7 @@ LINKS: Final = (
         "claim 2 (2-4)",
         "choose key frames",
         "ecstfl.clips.temporal.change_indices",
-        "test_temporal.py::test_change_indices_find_the_changes",
+        "test_change_indices_find_the_changes",
         "03_frames",
         "Exercise 3.1: Evenly spaced",
     ),
@@ -88,7 +88,7 @@ LINKS: Final = (
         "claim 3 (3-1)",
         "a spatiotemporal backbone",
         "ecstfl.models.c3d.C3D",
-        "test_c3d.py::test_full_width_parameters",
+        "test_full_width_parameters",
         "05_c3d",
         "Exercise 5.1: How many places?",
     ),
@@ -96,7 +96,7 @@ LINKS: Final = (
         "claim 3 (3-1), paper",
         "other backbones",
         "ecstfl.models.backbones.build_backbone",
-        "test_backbones.py::test_full_width_parameters_for_400_classes",
+        "test_full_width_parameters_for_400_classes",
         "09_backbones",
         "Eight networks",
     ),
@@ -104,7 +104,7 @@ LINKS: Final = (
         "claim 3 (3-2), [0040]",
         "attach the loss to one of the last layers",
         "ecstfl.models.tap.Tap",
-        "test_tap.py::test_gives_output_and_features_before_the_relu",
+        "test_gives_output_and_features_before_the_relu",
         "05_c3d",
         "Exercise 5.5: Tap a layer",
     ),
@@ -112,7 +112,7 @@ LINKS: Final = (
         "claim 3 (3-3), [0020]",
         "the EC-STFL loss",
         "ecstfl.losses.ec_stfl.ec_stfl_loss",
-        "test_loss.py::test_equals_the_naive_loop_in_value",
+        "test_equals_the_naive_loop_in_value_and_gradient",
         "04_formula",
         "Exercise 4.3: No loop",
     ),
@@ -120,7 +120,7 @@ LINKS: Final = (
         "paper, Eq. 9",
         "one ratio of two double sums",
         "ecstfl.losses.naive.paper",
-        "test_loss.py::test_equals_the_naive_loop_in_value",
+        "test_equals_the_naive_loop_in_value_and_gradient",
         "04_formula",
         "One name, several definitions",
     ),
@@ -128,7 +128,7 @@ LINKS: Final = (
         "claim 4",
         "L = cross-entropy + λ EC-STFL",
         "ecstfl.losses.joint.JointLoss",
-        "test_loss_modules.py::test_joint_loss_is_the_sum",
+        "test_joint_loss_is_the_sum",
         "06_training",
         "The loop by hand",
     ),
@@ -136,7 +136,7 @@ LINKS: Final = (
         "claim 1 (3), (4)",
         "train on some folds, test on another",
         "ecstfl.training.loop.train_run",
-        "test_train.py::test_test_clips_never_reach_training",
+        "test_test_clips_never_reach_training",
         "06_training",
         "The loop by hand",
     ),
@@ -144,7 +144,7 @@ LINKS: Final = (
         "beyond the patent",
         "nobody is in two folds",
         "ecstfl.datasets.folds.assign_folds",
-        "test_folder.py::test_folds_never_share_a_group",
+        "test_folds_never_share_a_group",
         "01_data",
         "Exercise 1.4: Deal out people",
     ),
@@ -152,7 +152,7 @@ LINKS: Final = (
         "beyond the patent",
         "how many of a class a batch holds",
         "ecstfl.training.samplers.MPerClassSampler",
-        "test_sampler.py::test_every_class_present_has_m_and_counts_are_even",
+        "test_every_class_present_has_m_and_counts_are_even",
         "06_training",
         "Exercise 6.2: Alone in a batch",
     ),
@@ -160,7 +160,7 @@ LINKS: Final = (
         "Table 1",
         "UAR and WAR",
         "ecstfl.metrics.recognition.uar",
-        "test_metrics.py::test_confusion_recalls_uar_war_are_scikit_learns",
+        "test_confusion_recalls_uar_war_are_scikit_learns",
         "07_table",
         "Exercise 7.1: UAR and WAR",
     ),
@@ -168,7 +168,7 @@ LINKS: Final = (
         "Table 1",
         "from printed percent to whole clips",
         "lessonkit.audit.decode_hits",
-        "test_audit.py::test_every_printed_row_is_whole_clips",
+        "test_every_printed_row_is_whole_clips",
         "07_table",
         "Exercise 7.2: Which integers fit?",
     ),
@@ -176,7 +176,7 @@ LINKS: Final = (
         "Table 1",
         "an interval for a printed recall",
         "lessonkit.audit.wilson",
-        "test_audit.py::test_wilson_is_scipys",
+        "test_wilson_is_scipys",
         "07_table",
         "Exercise 7.3: Wilson's interval",
     ),
@@ -184,7 +184,7 @@ LINKS: Final = (
         "beyond the patent",
         "how tight and how far apart the classes lie",
         "ecstfl.metrics.clusters.cluster_measures",
-        "test_metrics.py::test_cluster_measures_see_clusters_and_only_clusters",
+        "test_cluster_measures_see_clusters_and_only_clusters",
         "08_features",
         "By hand, by the package, by scikit-learn",
     ),
@@ -192,7 +192,7 @@ LINKS: Final = (
         "claim 1 (5), claim 5",
         "recognise a video with the trained network",
         "ecstfl.predict.recognizer.Recognizer",
-        "test_recognizer.py::test_held_out_videos_get_the_evaluations_answers",
+        "test_held_out_videos_get_the_evaluations_answers",
         "10_predict",
         "The model, and what it says about itself",
     ),
@@ -215,16 +215,14 @@ def find(where: str) -> tuple[Link, ...]:
 def broken(root: Path, links: Sequence[Link] = LINKS) -> list[str]:
     """Return a sentence for each link that leads nowhere in the repository ``root``."""
     out = []
+    tests = "".join(path.read_text(encoding="utf-8") for path in (root / "tests").rglob("*.py"))
     for link in links:
         module, _, name = link.code.rpartition(".")
         try:
             getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
             out.append(f"{link.where}: there is no {link.code}")
-        file, _, function = link.test.partition("::")
-        defined = re.compile(rf"^def {re.escape(function)}\(", re.MULTILINE)
-        found = (root / "tests").rglob(file)
-        if not any(defined.search(path.read_text(encoding="utf-8")) for path in found):
+        if f"def {link.test}(" not in tests:
             out.append(f"{link.where}: there is no test {link.test}")
         if link.lesson:
             source = root / "notebooks" / "src" / f"{link.lesson}.py"
@@ -273,8 +271,7 @@ def markdown(links: Sequence[Link] = LINKS) -> str:
     """Return the table as Markdown; lessons are linked from the folder where they lie."""
     lines = ["| source | what | code | proved by | lesson |", "|---|---|---|---|---|"]
     for link in links:
-        file, _, function = link.test.partition("::")
-        test = f"`{file}`: {function.removeprefix('test_').replace('_', ' ')}"
+        test = link.test.removeprefix("test_").replace("_", " ")
         lesson = f"[{link.lesson[:2]}]({link.lesson}.ipynb): {link.section}" if link.lesson else "–"
         lines.append(f"| {link.where} | {link.what} | `{link.code}` | {test} | {lesson} |")
     return "\n".join(lines)
