@@ -15,7 +15,6 @@ from ecstfl.distributed import gather, leave_process_group
 from ecstfl.losses.ec_stfl import ECSTFLLoss
 from ecstfl.losses.joint import JointLoss
 from ecstfl.models.tap import Tap
-from ecstfl.training.samplers import MPerClassSampler
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without distributed")
 
@@ -74,8 +73,6 @@ def work(rank, ranks, port, queue):
             gather(torch.zeros(2, 3 + rank))
         except ValueError as error:
             results["mismatch"] = str(error)
-        sampler = MPerClassSampler(torch.arange(40) % 3, 2, 6, batches=3)
-        results["batches"] = list(sampler)
         dist.barrier()
         del net
         leave_process_group()
@@ -91,9 +88,7 @@ def runs(request):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     context = mp.get_context("forkserver")  # imports torch once, before any thread runs
-    context.set_forkserver_preload(
-        ["ecstfl.losses.ec_stfl", "ecstfl.training.samplers", "torch._dynamo"]
-    )
+    context.set_forkserver_preload(["ecstfl.losses.joint", "torch._dynamo"])
     queue = context.Queue()
     ranks = request.param
     processes = [
@@ -147,13 +142,6 @@ def test_unequal_widths_are_told_on_every_rank(runs):
     _, results = runs
     for result in results:
         assert "expected equal trailing sizes on all ranks" in result["mismatch"]
-
-
-def test_samplers_ask_for_their_rank(runs):
-    ranks, results = runs
-    alone = list(MPerClassSampler(torch.arange(40) % 3, 2, 6, batches=3 * ranks))
-    together = [result["batches"] for result in results]
-    assert [batch for group in zip(*together, strict=True) for batch in group] == alone
 
 
 def test_every_rank_counts_the_whole_batch_once(runs):
