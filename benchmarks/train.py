@@ -273,7 +273,9 @@ def measure(contender, size, device, seconds):
     environment = dict(os.environ)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         environment.pop(name, None)
-    if not contender.startswith("plain"):  # what ecstfl reproduce sets for its workers
+    if contender.startswith("plain"):
+        environment.pop("OMP_WAIT_POLICY", None)  # which importing ecstfl has set here
+    else:  # what ecstfl reproduce sets for its workers
         environment |= KEEP_MEMORY
     command = [sys.executable, __file__, "--work", json.dumps(job)]
     processes = [

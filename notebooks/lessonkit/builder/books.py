@@ -53,7 +53,8 @@ if not package:
     run(sys.executable, "-m", "pip", "install", "-q", "-e", f"{root}[notebooks]",
         otherwise="pip could not install ecstfl: read its last lines above, then run this again.")
     sys.path.insert(0, str(root))
-sys.path.append(str(root / "notebooks"))  # the lessons' helpers lie beside the lessons"""
+sys.path.append(str(root / "notebooks"))  # the lessons' helpers lie beside the lessons
+import ecstfl  # before torch: it settles how threads wait for each other"""
 
 
 def stub(text: str, exercise: str) -> str:
