@@ -1,4 +1,4 @@
-"""The policy of torch's threads is set by importing the package, before torch, and can be chosen."""
+"""Importing the package settles how threads wait, before torch; whoever chose is left alone."""
 
 import os
 import subprocess
