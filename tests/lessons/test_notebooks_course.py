@@ -4,6 +4,7 @@ Autograding runs a whole notebook for each submission, so by default it is done 
 the formula; ``ECSTFL_COURSE=all`` does it for every lesson (40 minutes on two busy cores).
 """
 
+import copy
 import csv
 import os
 import re
@@ -80,15 +81,32 @@ def release(course):
     return get
 
 
-def submit(release, course, student, name, change):
+def submit(release, course, student, name, change, rearrange=lambda book: None):
     """Write a student's submission: the released notebook with changed cells."""
     book = books.read_notebook(release(name) / f"{name}.ipynb")
     for cell in book.cells:
         if "nbgrader" in cell.metadata:
             cell.source = change(cell.metadata.nbgrader.grade_id, cell.source)
+    rearrange(book)
     target = course / "submitted" / student / name / f"{name}.ipynb"
     target.parent.mkdir(parents=True)
     target.write_text(books.dumps(book), encoding="utf-8")
+
+
+def rearranged(book):
+    """Copy a test cell, split an answer cell, and delete a test cell, as JupyterLab does."""
+    at = {
+        c.metadata.nbgrader.grade_id: k
+        for k, c in enumerate(book.cells)
+        if "nbgrader" in c.metadata
+    }
+    answers = [k for name, k in at.items() if name.endswith("-answer")]
+    tests = [k for name, k in at.items() if name.endswith("-check")]
+    for k, text in ((tests[0], book.cells[tests[0]].source), (answers[1], "# my notes")):
+        again = copy.deepcopy(book.cells[k])
+        again.id, again.source = f"again-{k}", text
+        book.cells.append(again)
+    del book.cells[tests[2]]
 
 
 def answer_id(exercise):
@@ -126,7 +144,7 @@ def test_nothing_leaks_through_the_release(lesson, release):
 @pytest.mark.slow
 @pytest.mark.parametrize("lesson", GRADED, ids=lambda lesson: lesson.name)
 def test_submissions_get_the_points_they_deserve(lesson, release, course):
-    """Perfect, half, tampered with the tests, and right but noisy on stderr."""
+    """Perfect, with cells copied, split and deleted, half, tampered with, and noisy on stderr."""
     solved = {answer_id(e): books.without_markers(e.answer.text) for e in lesson.exercises}
     half = lesson.exercises[: max(1, len(lesson.exercises) // 2)]
     kept = {answer_id(e) for e in half}
@@ -134,13 +152,14 @@ def test_submissions_get_the_points_they_deserve(lesson, release, course):
     def tampered(cell, text):
         return text if "answer" in cell else "print('right')"
 
-    for student, change in (
+    for student, change, *rearrange in (
         ("perfect", lambda cell, text: solved.get(cell, text)),
+        ("rearranged", lambda cell, text: solved.get(cell, text), rearranged),
         ("half", lambda cell, text: solved[cell] if cell in kept else text),
         ("tampered", tampered),
         ("noisy", lambda cell, text: noisy(solved[cell]) if cell in solved else text),
     ):
-        submit(release, course, student, lesson.name, change)
+        submit(release, course, student, lesson.name, change, *rearrange)
     nbgrader(course, "autograde", lesson.name)
     nbgrader(course, "export")
 
@@ -150,6 +169,7 @@ def test_submissions_get_the_points_they_deserve(lesson, release, course):
     assert {float(row["max_score"]) for row in found} == {total}
     assert {row["student_id"]: float(row["score"]) for row in found} == {
         "perfect": total,
+        "rearranged": total,
         "half": sum(e.points for e in half),
         "tampered": 0,
         "noisy": total,

@@ -153,11 +153,37 @@ def course(root: Path, out: Path, only: Sequence[str] = ()) -> None:
 _NBGRADER_CONFIG = '''\
 """Configuration of the nbgrader course; run nbgrader in this folder."""
 
+from nbgrader import preprocessors as steps
+
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "ecstfl"
 # the default of 30 s is about what a first UMAP fit takes
 c.ExecutePreprocessor.timeout = 600
 c.ClearSolutions.code_stub = {"python": "...\\nraise NotImplementedError"}
+
+
+class PlainCopies(steps.NbGraderPreprocessor):
+    """Make ordinary cells of copies: nbgrader's own step leaves marks that it then cannot read."""
+
+    def preprocess(self, nb, resources):
+        seen = set()
+        for cell in nb.cells:
+            name = cell.metadata.get("nbgrader", {}).get("grade_id")
+            if name in seen:
+                del cell.metadata["nbgrader"]
+            elif name:
+                seen.add(name)
+        return nb, resources
+
+
+c.Autograde.sanitize_preprocessors = [
+    steps.ClearOutput,
+    PlainCopies,
+    steps.OverwriteKernelspec,
+    steps.OverwriteCells,
+    steps.CheckCellMetadata,
+]
+c.OverwriteCells.add_missing_cells = True  # a deleted test cell costs nothing
 '''
 
 
