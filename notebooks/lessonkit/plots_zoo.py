@@ -20,7 +20,7 @@ from ecstfl.losses.baselines import BASELINES, build_baseline
 from ecstfl.losses.ec_stfl import ec_stfl_loss
 from ecstfl.losses.report import within_between_ratio
 from lessonkit.costs import NetworkCost
-from lessonkit.plots import scatter_classes, toy_points
+from lessonkit.plots_formula import scatter_classes, toy_points
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

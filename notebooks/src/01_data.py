@@ -25,7 +25,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from lessonkit import leakage, lessons, plots, plots_data
+from lessonkit import leakage, lessons, plots_data, plots_frames
 from lessonkit.checks import check, expect
 from lessonkit.lessons import play
 from lessonkit.stamp import run_id, stamp
@@ -192,7 +192,7 @@ for expression in CLASSES:
     clip, seen = lessons.embedded_clip(expression, person)
     strip[expression] = seen[plots_data.apex(truth[clip])][::2, ::2]
 row = f"person {person}: seven labels, in DFEW's order"
-plots.filmstrip(
+plots_frames.filmstrip(
     {row: np.stack(list(strip.values()))},
     "One rendered person shows every expression once",
     ticks={row: CLASSES},

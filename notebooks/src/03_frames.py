@@ -21,7 +21,7 @@
 
 # %% part="setup"
 import numpy as np
-from lessonkit import lessons, plots
+from lessonkit import lessons, plots_frames
 from lessonkit.checks import check, expect
 from lessonkit.lessons import play
 from scipy.linalg import eigh
@@ -40,7 +40,7 @@ settings = lessons.start("03")
 name, frames = lessons.embedded_clip("Surprise")
 n, T = len(frames), 16
 every = np.linspace(0, n - 1, min(n, 12)).round().astype(int)
-plots.filmstrip(
+plots_frames.filmstrip(
     {f"{n} frames, 12 shown (rendered)": frames[every]},
     f"The rendered clip has {n} frames, the network wants {T}",
     ticks={f"{n} frames, 12 shown (rendered)": [str(k) for k in every]},
@@ -410,7 +410,7 @@ curves = {
     "TIM": (when, pixel @ temporal.tim_matrix(n, fine)),
 }
 overshoot = max(curves["TIM"][1].max() - pixel.max(), pixel.min() - curves["TIM"][1].min(), 0)
-plots.interpolated_pixel(
+plots_frames.interpolated_pixel(
     pixel, curves, f"TIM is smooth and overshoots by up to {overshoot:.0f} of 255 grey levels"
 )
 
@@ -424,7 +424,9 @@ def strip(T=16, first=0):
     for method, what in METHODS.items():
         shown = temporal.normalise_length(frames[first:], T, method)
         rows[f"{method}: {what}"] = shown[np.linspace(0, T - 1, min(T, 12)).round().astype(int)]
-    return plots.filmstrip(rows, f"{len(frames) - first} rendered frames made into {T}, three ways")
+    return plots_frames.filmstrip(
+        rows, f"{len(frames) - first} rendered frames made into {T}, three ways"
+    )
 
 
 play(strip, T=(2, 48), first=(0, n - 4))

@@ -22,7 +22,7 @@
 # %% part="setup"
 import numpy as np
 import torch
-from lessonkit import lessons, plots
+from lessonkit import lessons, plots_formula
 from lessonkit.checks import check, expect
 from lessonkit.lessons import play
 
@@ -277,7 +277,7 @@ assert abs(reference.patent(x4, y4) - (2 * 0.5 / 4.5 + 2 * 0.5 / 3.5)) < 1e-12
 # true where two labels agree, each $a_i$ and each $b_i$ is a row sum:
 
 # %%
-x, y = plots.toy_points(separation=2.0, spread=0.6, per_class=3)
+x, y = plots_formula.toy_points(separation=2.0, spread=0.6, per_class=3)
 d = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
 same = y[:, None] == y
 print("who belongs together (1) in a batch of nine:")
@@ -571,8 +571,8 @@ def by_matrices(x, y):
     return ((d * same).sum(1) / size / (d * ~same / size).sum(1)).sum()
 
 
-x, y = plots.toy_points(per_class=4)
-closed = -plots.descent(x, y)[1]
+x, y = plots_formula.toy_points(per_class=4)
+closed = -plots_formula.descent(x, y)[1]
 leaf = x.clone().requires_grad_()
 by_matrices(leaf, y).backward()
 h = 1e-5
@@ -595,7 +595,7 @@ assert gaps[1] < 1e-7
 
 # %%
 play(
-    plots.loss_field,
+    plots_formula.loss_field,
     still=False,
     separation=(0.0, 4.0, 0.25),
     spread=(0.1, 1.5, 0.1),
@@ -604,7 +604,7 @@ play(
 )
 
 # %%
-plots.loss_fields("patent")
+plots_formula.loss_fields("patent")
 
 # %% [markdown]
 # Two things are worth seeing. The arrows lead to the own class, and a far point is pulled about as
@@ -616,13 +616,13 @@ plots.loss_fields("patent")
 # fixed, and step:
 
 # %%
-x, y = plots.toy_points(separation=0.8, spread=0.9, per_class=8)
+x, y = plots_formula.toy_points(separation=0.8, spread=0.9, per_class=8)
 steps = settings.choose(smoke=60, quick=200, full=200)
-path = plots.follow_gradient(x, y, steps=steps, rate=0.02)
+path = plots_formula.follow_gradient(x, y, steps=steps, rate=0.02)
 shown = [0, steps // 8, steps // 2, steps]
 ratios = [within_between_ratio(path[k], y).item() for k in shown]
 assert ratios == sorted(ratios, reverse=True)
-plots.gradient_path(path, y, shown)
+plots_formula.gradient_path(path, y, shown)
 
 # %% [markdown]
 # In a network the points cannot move freely: all of them hang on the same weights, and test clips
@@ -654,7 +654,7 @@ def as_printed(x, y):
 print("separation   Eq. 9   Eqs. 6-8 as printed")
 table = []
 for separation in (0.5, 1.5, 3.0):
-    x, y = plots.toy_points(separation)
+    x, y = plots_formula.toy_points(separation)
     table.append((ec_stfl_loss(x, y, "paper").item(), as_printed(x, y)))
     print(f"{separation:10.1f}  {table[-1][0]:6.3f}   {table[-1][1]:6.2f}")
 assert table[0][0] > table[1][0] > table[2][0]
@@ -679,7 +679,7 @@ for form, size in sizes.items():
 assert 2.5 < sizes["patent"] < 3.5
 assert abs(sizes["patent"] / sizes["paper"] - 24) < 0.5
 assert 0.02 < sizes["released"] < 0.04
-plots.form_sizes(sizes, 10, float(np.log(7)))
+plots_formula.form_sizes(sizes, 10, float(np.log(7)))
 
 # %% [markdown]
 # At $\lambda = 10$ the patent's form drowns the cross-entropy, the paper's is of its size, the released

@@ -23,7 +23,7 @@
 import math
 
 import numpy as np
-from lessonkit import audit, lessons, plots
+from lessonkit import audit, lessons, plots_table
 from lessonkit.checks import check, expect
 from lessonkit.lessons import play
 
@@ -155,7 +155,7 @@ rows = {
     "C3D\n(printed)": (PATENT_TABLE_1[0].uar, PATENT_TABLE_1[0].war),
 }
 assert round(rows["always\nNeutral"][1], 1) == 22.8
-plots.prior_scores(DFEW_COUNTS, rows)
+plots_table.prior_scores(DFEW_COUNTS, rows)
 
 # %% [markdown]
 # ## Audit: from percent back to clips
@@ -298,7 +298,7 @@ for row in PATENT_TABLE_1:
 # %%
 before, after = hits["C3D"], hits["C3D, EC-STFL"]
 assert (after - before).sum() == 229
-plots.hit_gain(before, after)
+plots_table.hit_gain(before, after)
 
 # %% [markdown]
 # So the claim is: 229 more clips of 11,697, and 185 of them are Sad. Angry and Neutral lose. Disgust
@@ -409,7 +409,7 @@ intervals = {}
 for name, found in hits.items():
     each = [audit.wilson(int(k), n) for k, n in zip(found, DFEW_COUNTS, strict=True)]
     intervals[name] = [(i.value, i.low, i.high) for i in each]
-plots.recall_intervals(intervals)
+plots_table.recall_intervals(intervals)
 
 # %% [markdown]
 # Only Sad comes apart. Taken at face value, the 1.96 points of WAR are about three standard errors:
@@ -649,7 +649,7 @@ assert abs(sd - audit.run_spread()) < 1e-12
 # Now the paper's curve over λ. With such a spread, where is its peak?
 
 # %%
-plots.lambda_curve(list(LAMBDA_SWEEP), list(LAMBDA_SWEEP.values()), sd)
+plots_table.lambda_curve(list(LAMBDA_SWEEP), list(LAMBDA_SWEEP.values()), sd)
 
 # %% [markdown]
 # And the claimed gain? Simulate a method that does *nothing*: both runs have the same true score and
@@ -663,7 +663,7 @@ def do_nothing(sd=2.3, folds=1, claimed=1.96):
     rng = np.random.default_rng(0)
     pairs = settings.choose(smoke=2000, quick=20000, full=200000)
     runs = rng.normal(0, sd / math.sqrt(folds), (pairs, 2))
-    return plots.repeated_luck(runs[:, 1] - runs[:, 0], claimed, sd / math.sqrt(folds))
+    return plots_table.repeated_luck(runs[:, 1] - runs[:, 0], claimed, sd / math.sqrt(folds))
 
 
 play(do_nothing, sd=(0.2, 4.0, 0.1), folds=(1, 10), claimed=(0.5, 4.0, 0.02))

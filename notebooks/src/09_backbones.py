@@ -444,7 +444,7 @@ def contrastive_center(x, labels, centers, delta):
 play(plots_zoo.loss_arrows, separation=(0.2, 3.0), spread=(0.1, 1.5), seed=(0, 9))
 
 # %%
-from lessonkit.plots import toy_points
+from lessonkit.plots_formula import toy_points
 
 x, y = toy_points(1.5, 0.7)
 x = x + torch.tensor([1.0, 0.5], dtype=x.dtype)

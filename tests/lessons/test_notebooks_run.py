@@ -118,9 +118,9 @@ def test_a_lesson_run_out_of_order_says_what_to_run(tmp_path):
 @pytest.mark.slow
 def test_sliders_redraw_and_quizzes_answer(tmp_path):
     book = trial(
-        "from lessonkit import lessons, plots\nsettings = lessons.start('99')",
+        "from lessonkit import lessons, plots_formula\nsettings = lessons.start('99')",
         "drawn = []\ndef draw(**values):\n    drawn.append(values)\n"
-        "    return plots.loss_field(**values)\n"
+        "    return plots_formula.loss_field(**values)\n"
         "w = lessons.play(draw, separation=(0.0, 4.0), spread=(0.1, 1.5))\nw.update()",
         "first = [o['data']['image/png'] for o in w.out.outputs]\nw.children[0].value = 4.0",
         "later = [o['data']['image/png'] for o in w.out.outputs]\n"

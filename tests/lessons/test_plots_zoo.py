@@ -5,7 +5,7 @@ import pytest
 import torch
 from lessonkit import plots_zoo as zoo
 from lessonkit.costs import network_cost
-from lessonkit.plots import toy_points
+from lessonkit.plots_formula import toy_points
 
 from ecstfl.losses.ec_stfl import ec_stfl_loss
 from ecstfl.models.backbones import BACKBONES, BackboneConfig
