@@ -406,12 +406,11 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 def _infer(args: argparse.Namespace) -> None:
     """Fill in profile and data set, where none is given: those of the runs in ``--results``."""
-    from ecstfl.datasets.opening import NAMES
     from ecstfl.experiments.plan import settings_of
 
     of_runs = {} if args.results is None else settings_of(args.results)
-    if of_runs.get("data") not in NAMES:
-        of_runs.pop("data", None)  # a folder or a CSV of the user's, whose place is not kept
+    if not of_runs.get("data", "").startswith("embedded"):
+        of_runs.pop("data", None)  # where other data lie is not kept
     for name, default in (("profile", "quick"), ("data", "embedded")):
         if getattr(args, name) is None:
             setattr(args, name, of_runs.get(name, default))

@@ -111,7 +111,7 @@ def settings_of(results: Path) -> dict[str, str]:
     """Return ``profile`` and ``data`` of the runs in a results folder; nothing where none are."""
     try:
         told = json.loads((results / "plan.json").read_text(encoding="utf-8"))
-        return {name: told[name] for name in ("profile", "data")}
+        return {name: str(told[name]) for name in ("profile", "data")}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

@@ -42,7 +42,7 @@ class Point:
         uar: likewise.
         within_between: (k,) in the tapped features of the held-out clips; NaN where undefined.
         one_aside: (k,) the same with one class set aside, that which leaves most of it: what falls
-            here too is not the work of a single class. See :mod:`ecstfl.evaluation.one_class`.
+            here too is not the work of a single class. See :mod:`ecstfl.evaluation.without_class`.
         difference: WAR against softmax-only on the clips that both scored, with its interval over
             people (and seeds, when there are several), in [-1, 1].
     """

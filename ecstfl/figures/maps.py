@@ -33,8 +33,8 @@ from ecstfl.runs.run_folder import Run
 
 NEIGHBOURS = (5, 15, 50)
 MAP_SEEDS = (0, 1, 2)
-FEWEST = 8
-"""Clips that UMAP needs to start from; with fewer a map would show nothing anyway."""
+FEWEST = 4
+"""Clips that UMAP can start from: with three or fewer its first step has no solution."""
 
 Pair = tuple[tuple[Run, Run], tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]
 """(run, run), (features, features) of two methods."""

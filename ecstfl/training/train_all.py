@@ -80,6 +80,8 @@ def train_all(
     try:
         with _Bars(configs) as bars:
             _follow(processes, messages, bars)
+        for process in processes:  # one that is ended while it ends leaves its semaphores behind
+            process.join(timeout=60)
     finally:
         for process in processes:
             process.terminate()

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from madeup import made_up_table
+from madeup import made_up_run, made_up_table
+from toy import toy_config, toy_data
 
 from ecstfl.experiments.plan import Work
 from ecstfl.experiments.report import COMPARISONS, render
@@ -81,3 +82,21 @@ def test_a_plan_without_pairs_leaves_no_answer_of_another_behind(places, plan):
     alone = [config for config in plan if config.loss.method == "softmax"]
     written = render(alone, places, QUIET)
     assert not any(path.exists() or path in written for path in files)
+
+
+def test_too_few_clips_for_a_map_cost_the_map_only(tmp_path):
+    places = Places(tmp_path / "results", tmp_path / "figures", tmp_path / "cache")
+    clipset, said = toy_data()[0], []
+    configs = [toy_config(clipset, method=method) for method in ("softmax", "ec-stfl")]
+    for config in configs:
+        run, features = made_up_run(config, clips=3)
+        directory = run_directory(places.results, config)
+        write_features(directory, **features)
+        # without clips of a class there is no recall
+        recalls = [None if np.isnan(recall) else recall for recall in run["recalls"]]
+        write_json(directory / "run.json", run | {"recalls": recalls})
+    written = render(configs, places, Work(say=said.append))
+    assert (places.results / "table.md") in written
+    assert "No map of the features: 3 clip(s): UMAP maps 4 or more" in said
+    drawn = {path.stem for path in written if path.suffix == ".png"}
+    assert drawn == {"confusion", "curves", "forest", "without-one-class"}

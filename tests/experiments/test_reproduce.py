@@ -40,6 +40,7 @@ def reproduce(folder, *more, env=None):
         env=env,
     )
     assert done.returncode == 0, done.stderr
+    assert "leaked" not in done.stderr  # every process came to its own end
     return done.stdout
 
 
