@@ -1,4 +1,4 @@
-# Text source of lesson 00. Build: python -m lessonkit.builder build 00
+# Text source of lesson 00. Build: make notebooks ARGS=00
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"

@@ -1,4 +1,4 @@
-# Text source of lesson 01. Build: python -m lessonkit.builder build 01
+# Text source of lesson 01. Build: make notebooks ARGS=01
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"

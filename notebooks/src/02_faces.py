@@ -1,4 +1,4 @@
-# Text source of lesson 02. Build: python -m lessonkit.builder build 02
+# Text source of lesson 02. Build: make notebooks ARGS=02
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"

@@ -1,4 +1,4 @@
-# Text source of lesson 03. Build: python -m lessonkit.builder build 03
+# Text source of lesson 03. Build: make notebooks ARGS=03
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"

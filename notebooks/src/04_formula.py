@@ -1,4 +1,4 @@
-# Text source of lesson 04. Build: python -m lessonkit.builder build 04
+# Text source of lesson 04. Build: make notebooks ARGS=04
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"

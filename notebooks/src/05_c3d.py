@@ -1,4 +1,4 @@
-# Text source of lesson 05. Build: python -m lessonkit.builder build 05
+# Text source of lesson 05. Build: make notebooks ARGS=05
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"

@@ -1,4 +1,4 @@
-# Text source of lesson 06. Build: python -m lessonkit.builder build 06
+# Text source of lesson 06. Build: make notebooks ARGS=06
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"

@@ -1,4 +1,4 @@
-# Text source of lesson 07. Build: python -m lessonkit.builder build 07
+# Text source of lesson 07. Build: make notebooks ARGS=07
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"

@@ -1,4 +1,4 @@
-# Text source of lesson 08. Build: python -m lessonkit.builder build 08
+# Text source of lesson 08. Build: make notebooks ARGS=08
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"

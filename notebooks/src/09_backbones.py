@@ -1,4 +1,4 @@
-# Text source of lesson 09. Build: python -m lessonkit.builder build 09
+# Text source of lesson 09. Build: make notebooks ARGS=09
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"

@@ -1,4 +1,4 @@
-# Text source of lesson 10. Build: python -m lessonkit.builder build 10
+# Text source of lesson 10. Build: make notebooks ARGS=10
 # ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
 
 # %% [markdown] part="header"

@@ -355,4 +355,4 @@ def read_notebook(path: Path) -> Any:
     try:
         return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
     except (OSError, ValueError, nbformat.ValidationError):
-        raise UserError(f"cannot read {path}: run python -m lessonkit.builder build") from None
+        raise UserError(f"cannot read {path}: run make notebooks") from None

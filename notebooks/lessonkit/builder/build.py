@@ -199,7 +199,7 @@ def index_page(root: Path) -> str:
         "",
         "Open the student copies in JupyterLab (`make lab`), in this order. Each complete notebook",
         "shows all outputs and solutions. Both are built: change `src/`, then run",
-        "`python -m lessonkit.builder build`.",
+        "`make notebooks`.",
         "",
         "| lesson | for students | minutes to run | peak memory | exercises | points |",
         "|---|---|---|---|---|---|",
@@ -329,9 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "check":
                 complaints = stale(root)
                 if complaints:
-                    raise UserError(
-                        "; ".join(complaints) + ". Run: python -m lessonkit.builder build"
-                    )
+                    raise UserError("; ".join(complaints) + ". Run: make notebooks")
                 print("All notebooks are in step with their sources.")
     except UserError as error:
         print(error, file=sys.stderr)
