@@ -12,7 +12,7 @@ from ecstfl.errors import UserError
 from ecstfl.faces import align
 from ecstfl.faces.detection import BACKENDS
 
-PIPELINE_VERSION: Final = 2
+PIPELINE_VERSION: Final = 3
 """Counts up when the same options would give other pixels; old caches are then left aside."""
 
 

@@ -19,8 +19,6 @@ from ecstfl.datasets.findings import (
     Inspection,
     existing_folder,
     listed,
-    unfinished,
-    usable_clips,
     videos_below,
 )
 from ecstfl.datasets.folds import too_small
@@ -59,23 +57,14 @@ def fold_of(actor: int) -> int:
     return (actor - 1001) % N_FOLDS + 1
 
 
-def open_cremad(root: Path | str) -> ClipSet:
-    """Read CREMA-D's videos with actor-disjoint folds.
+def inspect_cremad(root: Path | str) -> Inspection:
+    """Look through a copy of CREMA-D and list everything that is not as published.
 
     Args:
         root: folder with ``VideoFlash`` (or the videos themselves) anywhere below it.
 
     Returns:
         Clips in the order of their names; group = actor, folds 1..5 by :func:`fold_of`.
-
-    Raises:
-        UserError: no CREMA-D video below the root, or files that git-lfs never fetched.
-    """
-    return usable_clips(inspect_cremad(root))
-
-
-def inspect_cremad(root: Path | str) -> Inspection:
-    """Look through a copy of CREMA-D and list everything that is not as published.
 
     Raises:
         UserError: no file below ``root`` is named like a CREMA-D video.
@@ -134,23 +123,19 @@ def inspect_cremad(root: Path | str) -> Inspection:
         f"{len(lost)} takes of the actors present are missing (the complete published set lacks "
         "20 of its 7,462)"
     )
+    unknown = "videos are not named like CREMA-D files, left out"
+    damaged = "takes known to be damaged are left out"
     findings = (
-        *unfinished(top),
         *listed("lfs-pointer", "error", top, placeholders, pointers),
         *listed("missing-clip", *warn, missing, lost),
         *listed("missing-actor", *warn, f"{len(gone)} of {ACTORS} actors are missing", gone),
-        *listed(
-            "known-broken", "info", "CREMA-D", "takes known to be damaged are left out", broken
-        ),
-        *listed(
-            "unknown-name", *warn, "videos are not named like CREMA-D files, left out", strange
-        ),
+        *listed("known-broken", "info", "CREMA-D", damaged, broken),
+        *listed("unknown-name", *warn, unknown, strange),
         *listed("name-twice", *warn, "takes occur twice, the first by path is read", twice),
         *too_small(clipset, "get actors of several folds, for example --actors 1001-1005"),
     )
-    return Inspection(
-        clipset, findings, layout=f"{len(takes)} takes of {len(here)} actors below {top}"
-    )
+    layout = f"{len(takes)} takes of {len(here)} actors below {top}"
+    return Inspection(clipset, findings, layout)
 
 
 def is_pointer(path: Path) -> bool:
@@ -164,10 +149,9 @@ def is_pointer(path: Path) -> bool:
 
 def _takes_of(actor: str) -> list[str]:
     """Name the 82 takes an actor was asked for."""
-    names = []
-    for sentence in SENTENCES:
-        for emotion in EMOTIONS:
-            graded = sentence == "IEO" and emotion != "NEU"
-            for level in ("LO", "MD", "HI") if graded else ("XX",):
-                names.append(f"{actor}_{sentence}_{emotion}_{level}")
-    return names
+    return [
+        f"{actor}_{sentence}_{emotion}_{level}"
+        for sentence in SENTENCES
+        for emotion in EMOTIONS
+        for level in (("LO", "MD", "HI") if (sentence == "IEO" and emotion != "NEU") else ("XX",))
+    ]

@@ -24,22 +24,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecstfl.datasets.clipset import Clip, ClipSet
-from ecstfl.datasets.findings import Finding, Inspection, few, usable_clips
+from ecstfl.datasets.findings import Finding, Inspection, few
 from ecstfl.datasets.folder import label_of, safe_id, unique_ids
-from ecstfl.datasets.folds import N_FOLDS, with_folds
+from ecstfl.datasets.folds import with_folds
 from ecstfl.errors import UserError
 
 
-def open_csv(path: Path | str, folds: int = N_FOLDS) -> ClipSet:
-    """Read clips listed in a CSV (see the module); folds are made when it has none.
-
-    Raises:
-        UserError: a line is wrong (told with its number), or folds leak.
-    """
-    return usable_clips(inspect_csv(path, folds))
-
-
-def inspect_csv(path: Path | str, folds: int = N_FOLDS) -> Inspection:
+def inspect_csv(path: Path | str) -> Inspection:
     """Look through a CSV of clips and list what is not as it should be.
 
     Raises:
@@ -55,7 +46,7 @@ def inspect_csv(path: Path | str, folds: int = N_FOLDS) -> Inspection:
             f"have: {few(without)}"
         )
         findings.append(Finding("fold-missing", "error", text, without))
-    return with_folds(clipset, tuple(findings), folds, f"listed in {table}", places)
+    return with_folds(clipset, tuple(findings), f"listed in {table}", places)
 
 
 def listed_clips(

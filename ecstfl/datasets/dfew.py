@@ -3,17 +3,16 @@
 DFEW is given to university staff on signed request (https://dfew-dataset.github.io/) and may
 not be passed on; this module only reads a copy that you already have. Layouts that are known::
 
-    EmoLabel_DataSplit/train(single-labeled)/set_1.csv ... set_5.csv     video_name,label
-    EmoLabel_DataSplit/test(single-labeled)/set_1.csv ... set_5.csv
+    EmoLabel_DataSplit/test(single-labeled)/set_1.csv ... set_5.csv      video_name,label
     Clip/clip_224x224_16f/00001/1.jpg ... 16.jpg     faces, brought to 16 frames by the authors
     Clip/clip_224x224/00001/00001_00001.jpg ...      faces, all frames
     Clip/original/1.mp4                              film clips as cut
-    Annotation/annotation.xlsx                       votes of the ten annotators
 
-and the variants met in the wild: folders called ``train_single-labeled``, media in a doubled
+and the variants met in the wild: folders called ``test_single-labeled``, media in a doubled
 folder (``clip_224x224/clip_224x224``) or without ``Clip/``, the labels 0..6 under the same
-header, and the layout of the authors' training code (``label/single_trainset_1.csv`` with
-``data/00001/00001_00001.jpg``).
+header, and the layout of the authors' training code (``label/single_testset_1.csv`` with
+``data/00001/00001_00001.jpg``). The five test sets say everything: training set k is what lies
+outside test set k, so the files that list it again are not read.
 
 Sources: Jiang et al., "DFEW", ACM MM 2020, section 4 (class counts); the authors' repository
 jiangxingxun/DFEW (order of the labels); counts of the test folds: the published split files.
@@ -29,15 +28,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from ecstfl.datasets.clipset import Clip, ClipSet
-from ecstfl.datasets.dfew_votes import read_votes
-from ecstfl.datasets.findings import (
-    Finding,
-    Inspection,
-    Severity,
-    existing_folder,
-    few,
-    usable_clips,
-)
+from ecstfl.datasets.findings import Finding, Inspection, Severity, existing_folder, few
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, DFEW_COUNTS, N_CLASSES
 from ecstfl.video.files import is_image, is_video
@@ -56,65 +47,42 @@ LAST_ID: Final = 16372
 
 
 class Row(NamedTuple):
-    """One line of a split file: clip number, label as written, file and line."""
+    """One line of a split file: test fold, clip number, label as written, file and line."""
 
+    fold: int
     number: int
     written: int
     where: str
 
 
-Tables = dict[tuple[str, int], list[Row]]
-"""(``train`` or ``test``, fold) -> lines."""
-
-
-def open_dfew(
-    root: Path | str,
-    version: Version | None = None,
-    missing: Literal["error", "drop"] = "error",
-) -> ClipSet:
-    """Read DFEW's single-labelled clips with their official five folds.
+def inspect_dfew(root: Path | str, version: Version | None = None) -> Inspection:
+    """Look through a copy of DFEW and list everything that is not as published.
 
     Args:
         root: folder that holds ``EmoLabel_DataSplit`` and ``Clip``.
         version: which media; None takes the first of :data:`VERSIONS` that is there.
-        missing: ``error`` refuses a copy in which listed clips have no media; ``drop`` leaves
-            them out and says so in the notes.
 
     Returns:
         A set named ``dfew`` (other kinds than the first: ``dfew-original``, ...), so that
         results are told apart. Clips in the order of their numbers, ids ``00001``..``16372``,
-        labels 0..6, folds 1..5. DFEW names neither actors nor films, so every clip is a group
-        of its own.
-
-    Raises:
-        UserError: wrong root, or something that would make results wrong (overlapping folds,
-            labels out of range, contradicting labels, missing clips).
-    """
-    allow = ("missing-clip",) if missing == "drop" else ()
-    return usable_clips(inspect_dfew(root, version), allow)
-
-
-def inspect_dfew(root: Path | str, version: str | None = None) -> Inspection:
-    """Look through a copy of DFEW and list everything that is not as published.
+        labels 0..6, the official folds 1..5. DFEW names neither actors nor films, so every clip
+        is a group of its own.
 
     Raises:
         UserError: there are no split files or no media at all under ``root``.
     """
     top = _find_top(existing_folder(root, "dfew"))
     findings: list[Finding] = []
-    tables = _read_splits(top, findings)
-    labels, folds, listed = _join(tables, findings)
-    _check_splits(tables, labels, folds, findings)
+    rows = _read_splits(top, findings)
+    labels, folds = _join(rows, findings)
     media, chosen, layout = _find_media(top, version, findings)
-    clips = [
-        Clip(_id(n), media[n], labels[n], fold=folds.get(n)) for n in sorted(labels) if n in media
-    ]
+    clips = [Clip(_id(n), media[n], labels[n], fold=folds[n]) for n in sorted(labels) if n in media]
     lost = sorted(set(labels) - set(media))
     if lost:
+        where = next(row.where for row in rows if row.number == lost[0])
         text = (
             f"DFEW: {len(lost)} of {len(labels)} listed clips have no media in {chosen}: "
-            f"{few(map(_id, lost))} (first listed in {listed[lost[0]]}); unpack every part of the "
-            "download"
+            f"{few(map(_id, lost))} (first listed in {where}); unpack every part of the download"
         )
         findings.append(_finding("missing-clip", "error", text, lost))
     extra = sorted(set(media) - set(labels))
@@ -125,7 +93,6 @@ def inspect_dfew(root: Path | str, version: str | None = None) -> Inspection:
         )
         findings.append(_finding("unlisted-clip", "info", text, extra))
     _check_counts(labels, folds, findings)
-    _check_votes(top, labels, findings)
     # the three kinds of clips are three experiments: results of one must not pass for another's
     name = "dfew" if chosen == VERSIONS[0] else f"dfew-{chosen}"
     notes = (f"DFEW read from {chosen}, {len(clips)} single-labelled clips, official folds.",)
@@ -159,45 +126,42 @@ def _find_top(root: Path) -> Path:
     )
 
 
-def _read_splits(top: Path, findings: list[Finding]) -> Tables:
-    """Read the split files of any known layout; lines that make no sense become findings."""
-    tables: Tables = {}
+def _read_splits(top: Path, findings: list[Finding]) -> list[Row]:
+    """Read the five test sets in any known layout; lines that make no sense become findings."""
+    rows: list[Row] = []
     absent = []
-    for part in ("train", "test"):
-        for fold in FOLDS:
-            path = _split_file(top, part, fold)
-            if path is None:
-                absent.append(f"{part} set {fold}")
-            else:
-                tables[part, fold] = _read_split(path, findings)
-    if not tables:
+    for fold in FOLDS:
+        path = _split_file(top, fold)
+        if path is None:
+            absent.append(f"test set {fold}")
+        else:
+            rows += _read_split(path, fold, findings)
+    if len(absent) == len(FOLDS):
         raise UserError(
             f"data set dfew: no split files under {top}; expected "
             "EmoLabel_DataSplit/test(single-labeled)/set_1.csv ... set_5.csv"
         )
     if absent:
-        needed = absent[-1].startswith("test")
         text = (
-            f"{top if needed else 'DFEW'}: split files are missing: {few(absent, 10)}; the five "
-            "official folds need all five test sets"
+            f"{top}: split files are missing: {few(absent)}; the five official folds need all "
+            "five test sets"
         )
-        severity = "error" if needed else "warning"
-        findings.append(Finding("missing-csv", severity, text, tuple(absent)))
-    return tables
+        findings.append(Finding("missing-csv", "error", text, tuple(absent)))
+    return rows
 
 
-def _split_file(top: Path, part: str, fold: int) -> Path | None:
+def _split_file(top: Path, fold: int) -> Path | None:
     splits = top / "EmoLabel_DataSplit"
     for folder in sorted(splits.iterdir()) if splits.is_dir() else ():
         plain = re.sub(r"[^a-z]", "", folder.name.lower()).replace("labelled", "labeled")
         path = folder / f"set_{fold}.csv"
-        if plain == f"{part}singlelabeled" and path.is_file():
+        if plain == "testsinglelabeled" and path.is_file():
             return path
-    path = top / "label" / f"single_{part}set_{fold}.csv"
+    path = top / "label" / f"single_testset_{fold}.csv"
     return path if path.is_file() else None
 
 
-def _read_split(path: Path, findings: list[Finding]) -> list[Row]:
+def _read_split(path: Path, fold: int, findings: list[Finding]) -> list[Row]:
     """Read ``video_name,label``."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -223,116 +187,65 @@ def _read_split(path: Path, findings: list[Finding]) -> list[Row]:
         if kind:
             findings.append(Finding(kind, "error", f"{where}: {why}", (item,)))
         else:
-            rows.append(Row(number, written, where))
+            rows.append(Row(fold, number, written, where))
     return rows
 
 
-def _first_labels(tables: Tables, findings: list[Finding]) -> dict[tuple[str, int], int]:
-    """Tell for each file whether its labels begin at 1, as published, or at 0.
-
-    A file that uses 0 cannot be 1..7 and a file that uses 7 cannot be 0..6; a file that uses
-    neither follows the others.
-    """
-    firsts: dict[tuple[str, int], int] = {}
-    for key, rows in tables.items():
-        example = {row.written: row for row in reversed(rows)}
-        zero, seven = example.get(0), example.get(N_CLASSES)
-        if zero and seven:
-            text = (
-                f"{zero.where} has label 0 and {seven.where} has label {N_CLASSES}: labels are "
-                "either 1..7 or 0..6, never both"
-            )
-            numbers = (zero.number, seven.number)
-            findings.append(_finding("label-range", "error", text, numbers))
-        if zero or seven:
-            firsts[key] = 1 if seven else 0
-    known = set(firsts.values())
-    unsure = [key for key, rows in tables.items() if key not in firsts and rows]
-    if unsure and len(known) != 1:
+def _first_label(rows: list[Row], findings: list[Finding]) -> int:
+    """Tell whether the labels begin at 1, as published, or at 0."""
+    example = {row.written: row for row in reversed(rows)}
+    zero, seven = example.get(0), example.get(N_CLASSES)
+    if zero and seven:
         text = (
-            "{} set {} uses neither label 0 nor label 7, so 0..6 and 1..7 cannot be told apart; "
-            "published DFEW uses 1..7"
-        ).format(*unsure[0])
-        items = tuple(f"{part} set {fold}" for part, fold in unsure)
-        findings.append(Finding("label-ambiguous", "error", text, items))
-    shifted = tuple(f"{part} set {fold}" for (part, fold), first in firsts.items() if first == 0)
-    if shifted:
-        text = (
-            f"labels run 0..6 instead of the published 1..7 in {few(shifted, 10)}; read as 0 "
-            "Happy ... 6 Fear"
+            f"{zero.where} has label 0 and {seven.where} has label {N_CLASSES}: labels are "
+            "either 1..7 or 0..6, never both"
         )
-        findings.append(Finding("label-offset", "warning", text, shifted))
-    rest = known.pop() if len(known) == 1 else 1
-    return {key: firsts.get(key, rest) for key in tables}
+        findings.append(_finding("label-range", "error", text, (zero.number, seven.number)))
+    elif zero:
+        text = "DFEW: labels run 0..6 instead of the published 1..7; read as 0 Happy ... 6 Fear"
+        findings.append(Finding("label-offset", "warning", text))
+    elif not seven and rows:
+        text = (
+            "the test sets use neither label 0 nor label 7, so 0..6 and 1..7 cannot be told "
+            "apart; published DFEW uses 1..7"
+        )
+        findings.append(Finding("label-ambiguous", "error", text))
+    return 0 if zero and not seven else 1
 
 
-def _join(
-    tables: Tables, findings: list[Finding]
-) -> tuple[dict[int, int], dict[int, int], dict[int, str]]:
-    """Join the tables: clip number -> label 0..6, -> test fold, -> where it is listed first."""
-    firsts = _first_labels(tables, findings)
-    labels: dict[int, int] = {}
-    places: dict[int, str] = {}
-    folds: dict[int, int] = {}
-    clashes: dict[int, str] = {}
-    overlaps: dict[int, str] = {}
-    for (part, fold), rows in tables.items():
-        for number, written, where in rows:
-            label = written - firsts[part, fold]
-            if not 0 <= label < N_CLASSES:
-                continue  # reported as a mix of 0 and 7
-            known, place = labels.setdefault(number, label), places.setdefault(number, where)
-            if known != label:
-                clashes.setdefault(
-                    number, f"{CLASSES[known]} in {place} and {CLASSES[label]} in {where}"
-                )
-            if part == "test" and (other := folds.setdefault(number, fold)) != fold:
-                overlaps.setdefault(number, f"in test sets {other} and {fold} ({where})")
-    for kind, found, why in (
-        ("label-conflict", clashes, "one clip, one label"),
-        ("fold-overlap", overlaps, "test folds must be disjoint"),
+def _join(rows: list[Row], findings: list[Finding]) -> tuple[dict[int, int], dict[int, int]]:
+    """Return clip number -> label 0..6, and -> test fold; each must be said once."""
+    first = _first_label(rows, findings)
+    known: dict[int, Row] = {}
+    pairs = [(known.setdefault(row.number, row), row) for row in rows]
+    for kind, what, wrong in (
+        (
+            "fold-overlap",
+            "test folds must be disjoint",
+            [p for p in pairs if p[0].fold != p[1].fold],
+        ),
+        (
+            "label-conflict",
+            "one clip, one label",
+            [p for p in pairs if p[0].written != p[1].written],
+        ),
     ):
-        for number, said in list(found.items())[:1]:
-            text = f"clip {_id(number)} is {said}; {len(found)} such clip(s), {why}"
-            findings.append(_finding(kind, "error", text, sorted(found)))
-    return labels, folds, places
-
-
-def _check_splits(
-    tables: Tables, labels: dict[int, int], folds: dict[int, int], findings: list[Finding]
-) -> None:
-    """Every clip must be tested once, and training set k be the clips outside test set k."""
-    untested = sorted(set(labels) - set(folds))
-    if untested and all(("test", fold) in tables for fold in FOLDS):
-        text = (
-            f"{len(untested)} clips are in a training set but in no test set: "
-            f"{few(map(_id, untested))}"
-        )
-        findings.append(_finding("untested-clip", "warning", text, untested))
-    everyone = {row.number for (part, _), rows in tables.items() if part == "test" for row in rows}
-    for fold in FOLDS:
-        if ("train", fold) not in tables or ("test", fold) not in tables:
-            continue
-        train = {row.number: row.where for row in tables["train", fold]}
-        test = {row.number for row in tables["test", fold]}
-        both = sorted(train.keys() & test)
-        if both:
+        if wrong:
+            one, two = wrong[0]
             text = (
-                f"{train[both[0]]}: clip {_id(both[0])} is in training and in test of fold "
-                f"{fold}; {len(both)} such clip(s), results would be inflated"
+                f"{len(wrong)} clip(s) are listed twice, {_id(one.number)} in {one.where} (label "
+                f"{one.written}) and in {two.where} (label {two.written}): {what}"
             )
-            findings.append(_finding("train-test-overlap", "error", text, both))
-        left = sorted(everyone - test - train.keys())
-        if left:
-            text = (
-                f"fold {fold}: {len(left)} clips are in neither the training nor the test set: "
-                f"{few(map(_id, left))}; they are trained on here"
-            )
-            findings.append(_finding("train-incomplete", "warning", text, left))
+            findings.append(_finding(kind, "error", text, [row.number for _, row in wrong]))
+    sound = {n: row for n, row in known.items() if 0 <= row.written - first < N_CLASSES}
+    return (
+        {n: row.written - first for n, row in sound.items()},
+        {n: row.fold for n, row in sound.items()},
+    )
 
 
 def _find_media(
-    top: Path, version: str | None, findings: list[Finding]
+    top: Path, version: Version | None, findings: list[Finding]
 ) -> tuple[dict[int, Path], str, str]:
     """Choose the media folder; return clip number -> media, the kind, and the layout in words."""
     if version is not None and version not in VERSIONS:
@@ -401,27 +314,3 @@ def _check_counts(labels: dict[int, int], folds: dict[int, int], findings: list[
                 "comparable with published tables"
             )
             findings.append(Finding(kind, "warning", text, off))
-
-
-def _check_votes(top: Path, labels: dict[int, int], findings: list[Finding]) -> None:
-    """The label must be the expression most annotators chose."""
-    places = (top / folder / "annotation.xlsx" for folder in ("Annotation", "annotation", "."))
-    path = next((path for path in places if path.is_file()), None)
-    if path is None:
-        return
-    try:
-        votes = read_votes(path)
-    except UserError as problem:
-        findings.append(Finding("votes-unread", "info", str(problem), (str(path),)))
-        return
-    against = [
-        number
-        for number, label in sorted(labels.items())
-        if (counts := votes.get(_id(number))) and counts[label] < max(counts)
-    ]
-    if against:
-        text = (
-            f"{path.name}: for {len(against)} clip(s) most annotators chose another expression "
-            f"than the label: {few(map(_id, against))}"
-        )
-        findings.append(_finding("votes-disagree", "warning", text, against))

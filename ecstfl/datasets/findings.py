@@ -123,18 +123,6 @@ def videos_below(top: Path) -> list[Path]:
     return [p for p in videos if not any(map(is_litter, p.relative_to(top).parts))]
 
 
-def unfinished(root: Path) -> tuple[Finding, ...]:
-    """Report downloads that were cut off (``*.part`` files below ``root``)."""
-    parts = tuple(sorted(p.relative_to(root).as_posix() for p in root.rglob("*.part")))
-    if not parts:
-        return ()
-    text = (
-        f"{root} holds {len(parts)} unfinished download(s), first {parts[0]}: run "
-        "`ecstfl data get` again to finish, or delete them"
-    )
-    return (Finding("half-downloaded", "error", text, parts),)
-
-
 def few(items: Iterable[str], most: int = 5) -> str:
     """Join the first items of a list for a sentence: ``a, b, c and 7 more``."""
     known = list(items)

@@ -22,8 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ecstfl.datasets.clipset import Clip, ClipSet
-from ecstfl.datasets.findings import Finding, Inspection, existing_folder, few, plain, usable_clips
-from ecstfl.datasets.folds import N_FOLDS, with_folds
+from ecstfl.datasets.findings import Finding, Inspection, existing_folder, few, plain
+from ecstfl.datasets.folds import with_folds
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, N_CLASSES, label_index
 from ecstfl.video.files import find_sources
@@ -32,16 +32,7 @@ PassedOver = list[tuple[Path, str]]
 """(path, why it is not a clip)."""
 
 
-def open_folder(root: Path | str, folds: int = N_FOLDS) -> ClipSet:
-    """Read ``root/<label>/...`` (see the module); folds are made by ``assign_folds``.
-
-    Raises:
-        UserError: not a folder, no video in it, or a sub-folder that is not an expression.
-    """
-    return usable_clips(inspect_folder(root, folds))
-
-
-def inspect_folder(root: Path | str, folds: int = N_FOLDS) -> Inspection:
+def inspect_folder(root: Path | str) -> Inspection:
     """Look through ``root/<label>/...`` and list what is not as it should be.
 
     Raises:
@@ -71,7 +62,7 @@ def inspect_folder(root: Path | str, folds: int = N_FOLDS) -> Inspection:
             f"{', '.join(CLASSES)}{said}"
         )
     clipset = ClipSet("folder", unique_ids(clips))
-    return with_folds(clipset, findings, folds, f"one folder per expression below {top}")
+    return with_folds(clipset, findings, f"one folder per expression below {top}")
 
 
 def clips_below(top: Path) -> tuple[list[Clip], PassedOver]:

@@ -139,7 +139,6 @@ def too_small(clipset: ClipSet, cure: str = "add clips or people") -> tuple[Find
 def with_folds(
     clipset: ClipSet,
     findings: tuple[Finding, ...],
-    folds: int,
     layout: str,
     places: Mapping[str, str] | None = None,
 ) -> Inspection:
@@ -148,7 +147,6 @@ def with_folds(
     Args:
         clipset: labelled clips, all of them with a fold or none.
         findings: what is known to be wrong already; with an error no folds are made.
-        folds: how many to make.
         layout: what was recognised, in words.
         places: clip id -> where it is listed, for sentences.
 
@@ -172,7 +170,7 @@ def with_folds(
     sound = len(clipset) > 0 and not any(f.severity == "error" for f in found)
     if sound and not clipset.folds:
         try:
-            clipset = assign_folds(clipset, folds)
+            clipset = assign_folds(clipset)
         except UserError as problem:
             found.append(Finding("one-group", "error", str(problem), (clipset.clips[0].group,)))
             return Inspection(clipset, tuple(found), layout=layout)

@@ -21,23 +21,19 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Final
 
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.datasets.findings import (
-    Finding,
     Inspection,
     existing_folder,
     listed,
-    unfinished,
-    usable_clips,
     videos_below,
 )
 from ecstfl.datasets.folds import too_small
 from ecstfl.errors import UserError
-from ecstfl.labels import N_CLASSES, label_index
+from ecstfl.labels import label_index
 
 EMOTIONS: Final = {
     "01": "Neutral",
@@ -68,23 +64,14 @@ def fold_of(actor: int) -> int:
     return (actor - 1) // 2 % N_FOLDS + 1
 
 
-def open_ravdess(root: Path | str) -> ClipSet:
-    """Read RAVDESS's speech videos with actor-disjoint folds.
+def inspect_ravdess(root: Path | str) -> Inspection:
+    """Look through a copy of RAVDESS and list everything that is not as published.
 
     Args:
         root: folder with ``Actor_01`` ... anywhere below it.
 
     Returns:
-        Clips in the order of their names; group = actor, folds 1..5 by :func:`fold_of`.
-
-    Raises:
-        UserError: no RAVDESS video below the root, or an unfinished download.
-    """
-    return usable_clips(inspect_ravdess(root))
-
-
-def inspect_ravdess(root: Path | str) -> Inspection:
-    """Look through a copy of RAVDESS and list everything that is not as published.
+        Clips by actor, then name; group = actor, folds 1..5 by :func:`fold_of`.
 
     Raises:
         UserError: no file below ``root`` is named like a RAVDESS video.
@@ -93,29 +80,19 @@ def inspect_ravdess(root: Path | str) -> Inspection:
     takes: dict[str, Path] = {}  # name without the modality -> file
     songs: set[str] = set()
     calm: set[str] = set()
-    strange, misplaced, twice = [], [], []
+    strange, twice = [], []
     # video-only files first, so that their audio-video twins find the take already there
     for path in sorted(videos_below(top), key=lambda p: (p.name[:2] != "02", p.name, p)):
-        match, shown, take = (
-            _NAME.fullmatch(path.stem),
-            path.relative_to(top).as_posix(),
-            path.stem[3:],
-        )
+        match, take = _NAME.fullmatch(path.stem), path.stem[3:]
         strong_neutral = match is not None and (match[3], match[4]) == ("01", "02")
         if match is None or strong_neutral or not 1 <= int(match[7]) <= ACTORS:
-            strange.append(shown)
+            strange.append(path.relative_to(top).as_posix())
         elif match[2] == "02":
             songs.add(take)
         elif EMOTIONS[match[3]] is None:
             calm.add(take)
-        elif take in takes:
-            if takes[take].name == path.name:
-                twice.append(shown)
-        else:
-            takes[take] = path
-            folder = re.fullmatch(r"Actor_(\d\d)", path.parent.name)
-            if folder and folder[1] != match[7]:
-                misplaced.append(shown)
+        elif takes.setdefault(take, path) != path and takes[take].name == path.name:
+            twice.append(path.relative_to(top).as_posix())
     if not takes and not songs and not calm:
         raise UserError(
             f"data set ravdess: no file below {top} is named like 02-01-06-01-02-01-12.mp4; "
@@ -146,29 +123,17 @@ def inspect_ravdess(root: Path | str) -> Inspection:
     clipset = ClipSet("ravdess", clips, notes=tuple(notes))
     warn = ("warning", "RAVDESS")
     missing = f"{len(lost)} takes of the actors present are missing"
+    unknown = "videos are not named like RAVDESS files, left out"
     findings = (
-        *unfinished(top),
         *listed("missing-clip", *warn, missing, lost),
         *listed("missing-actor", *warn, f"{len(gone)} of {ACTORS} actors are missing", gone),
         *listed("not-unpacked", "error", top, "archives were not unpacked", packed),
-        *listed(
-            "unknown-name", *warn, "videos are not named like RAVDESS files, left out", strange
-        ),
-        *listed("wrong-folder", *warn, "files lie in another actor's folder", misplaced),
+        *listed("unknown-name", *warn, unknown, strange),
         *listed("name-twice", *warn, "files occur twice, the first by path is read", twice),
         *too_small(clipset, "get actors of several folds, for example --actors 1-4"),
     )
-    counts = Counter(clip.label for clip in clips)
-    found = tuple(counts[c] for c in range(N_CLASSES))
-    if not lost and not gone and found != CLASS_COUNTS:
-        text = f"clips per class {found} differ from the published {CLASS_COUNTS}"
-        findings += (Finding("class-counts", "warning", text),)
-    return Inspection(
-        clipset,
-        findings,
-        layout=f"{len(takes)} speech takes of {len(actors)} actors below {top}",
-        published_classes=CLASS_COUNTS,
-    )
+    layout = f"{len(takes)} speech takes of {len(actors)} actors below {top}"
+    return Inspection(clipset, findings, layout, published_classes=CLASS_COUNTS)
 
 
 def _takes_of(actor: str) -> list[str]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from test_badinput import DEFECTS
 
+from ecstfl.datasets.findings import usable_clips
+
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 
 
@@ -21,7 +23,7 @@ def test_the_example_reader_runs(tmp_path):
         for label in ("happy", "sad"):
             (tmp_path / f"{person}_{label}_1.mp4").touch()
     (tmp_path / "holiday.mp4").touch()
-    clips = space["open_myset"](tmp_path)
+    clips = usable_clips(space["inspect_myset"](tmp_path))
     assert len(clips) == 6
     assert clips.folds == (1, 2, 3)
     assert {c.id: (c.label, c.group) for c in clips}["bob_sad_1"] == (1, "bob")

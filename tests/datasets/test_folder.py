@@ -11,10 +11,10 @@ from miniatures import make_folder, pattern, write_images, write_video
 
 from ecstfl.cli.predict import _videos
 from ecstfl.datasets.clipset import Clip, ClipSet
-from ecstfl.datasets.csv_list import inspect_csv, open_csv
-from ecstfl.datasets.folder import inspect_folder, open_folder
+from ecstfl.datasets.csv_list import inspect_csv
+from ecstfl.datasets.folder import inspect_folder
 from ecstfl.datasets.folds import assign_folds
-from ecstfl.datasets.opening import clips_from_inputs
+from ecstfl.datasets.opening import clips_from_inputs, open_data
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
 from ecstfl.video.files import frame_files
@@ -49,7 +49,7 @@ def table(tmp_path):
 
 def test_one_folder_per_expression(tmp_path):
     touch(tmp_path, *(f"{n.lower()}/{i}.mp4" for n in CLASSES for i in range(6)))
-    clips = open_folder(tmp_path)
+    clips = open_data(tmp_path)
     assert len(clips) == 42
     assert {c.id: c.label for c in clips}["sad__3"] == 1
     assert clips.folds == (1, 2, 3, 4, 5)
@@ -57,7 +57,7 @@ def test_one_folder_per_expression(tmp_path):
 
 
 def test_people_become_groups_and_stay_together(tmp_path):
-    clips = open_folder(make_folder(tmp_path))
+    clips = open_data(make_folder(tmp_path))
     assert set(clips.groups) == {"ann", "bob", "cy", "dee", "eve"}
     for fold in clips.folds:
         train, test = clips.split(fold)  # refuses shared groups
@@ -71,7 +71,7 @@ def test_folders_of_images_are_clips(tmp_path):
         for person in ("ann", "bob"):
             write_images(tmp_path / label / person / "clip1", pattern(0, 0, frames=3))
         write_images(tmp_path / label / "alone", pattern(0, 0, frames=3))
-    clips = open_folder(tmp_path)
+    clips = open_data(tmp_path)
     assert {(c.id, c.group) for c in clips if c.label == 0} == {
         ("happy__ann__clip1", "ann"),
         ("happy__bob__clip1", "bob"),
@@ -94,7 +94,7 @@ def test_folder_that_is_no_expression(tmp_path):
     touch(tmp_path, "happy/a.mp4", "bored/b.mp4")
     assert inspect_folder(tmp_path).of("unknown-label")[0].items == ("bored",)
     with pytest.raises(UserError, match="bored are not expressions; name them Happy, Sad"):
-        open_folder(tmp_path)
+        open_data(tmp_path)
 
 
 def test_ids_are_safe_and_unique(tmp_path):
@@ -233,9 +233,9 @@ def test_too_little_to_learn_from(tmp_path):
     (finding,) = inspect_folder(tmp_path).of("too-small-to-train")
     assert "without fold 1 only 1 clip(s) of" in finding.message
     with pytest.raises(UserError, match="at least two expressions are needed"):
-        open_folder(tmp_path)
+        open_data(tmp_path)
     touch(tmp_path, "happy/c.mp4", "sad/d.mp4", "happy/e.mp4", "sad/f.mp4")
-    assert len(open_folder(tmp_path)) == 6
+    assert len(open_data(tmp_path)) == 6
     assert inspect_folder(tmp_path).of("too-small-to-map")
     touch(tmp_path, *(f"{label}/{n}.mp4" for label in ("happy", "sad") for n in range(20)))
     assert not inspect_folder(tmp_path).of("too-small-to-map")
@@ -247,14 +247,14 @@ def test_wrong_folder(tmp_path, there):
     if there:
         root.mkdir()
     with pytest.raises(UserError):
-        open_folder(root)
+        open_data(root)
 
 
 # --- CSV -------------------------------------------------------------------------------------
 
 
 def test_csv(table):
-    clips = open_csv(table())
+    clips = open_data(table())
     assert len(clips) == 35
     assert clips.clips[5].label == 1
     assert clips.clips[5].fold == 1
@@ -264,7 +264,7 @@ def test_csv(table):
 def test_csv_with_numbers_as_labels(table, tmp_path):
     touch(tmp_path, "x.mp4", "y.mp4", "z.mp4", "w.mp4", "v.mp4")
     lines = ["1,x.mp4", "7,y.mp4", "joy,z.mp4", " fearful ,w.mp4", "7,v.mp4"]
-    clips = open_csv(table(header="label,path", lines=lines))
+    clips = open_data(table(header="label,path", lines=lines))
     assert clips.labels.tolist() == [0, 6, 0, 6, 6]
     assert clips.folds == (1, 2, 3, 4, 5)
 
@@ -293,13 +293,13 @@ def test_planted_defects(table, tmp_path, line, kind, words):
     if kind not in ("fold-missing", "group-across-folds"):
         assert f"{path}, line 37" in finding.message
     with pytest.raises(UserError):
-        open_csv(path)
+        open_data(path)
 
 
 def test_a_clip_listed_twice_the_same_way(table):
     path = table("v/Sad_a.mp4,Sad,a,1")
     assert inspect_csv(path).of("name-twice")
-    assert len(open_csv(path)) == 35
+    assert len(open_data(path)) == 35
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "path,label\n"])
@@ -307,14 +307,14 @@ def test_csv_without_sense(tmp_path, text):
     path = tmp_path / "x.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=r"x\.csv"):
-        open_csv(path)
+        open_data(path)
 
 
 def test_csv_that_is_not_text(tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(b"\xff\xfe\x00\xd8p")  # half a letter of UTF-16
     with pytest.raises(UserError, match="cannot be read"):
-        open_csv(path)
+        open_data(path)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
