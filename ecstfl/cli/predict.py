@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecstfl.errors import UserError
+from ecstfl.files import cores
 from ecstfl.labels import CLASSES
-from ecstfl.video.files import find_sources
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
     from ecstfl.predict.prediction import Prediction
@@ -120,6 +119,8 @@ def run_predict(args: argparse.Namespace) -> int:
         if prediction.source in annotate:
             print(f"  annotated: {annotate[prediction.source]}")
     _write(args, model, predictions, failed, statement(config, notes))
+    if failed:
+        print(f"\n{len(predictions)} recognised; {len(failed)} not, named above")
     if not predictions:
         return 2
     return 1 if failed else 0
@@ -139,30 +140,33 @@ def _predictions(
     from ecstfl.predict.batch import recognize_and_annotate, recognize_many
     from ecstfl.predict.recognizer import Recognizer
 
-    n_workers = min(len(videos), n_workers or _cores())
+    hidden = True if quiet else None  # None: no bar where stderr is no terminal
+    n_workers = min(len(videos), n_workers or cores())
     if options.device == "cuda" or n_workers <= 1:
         import cv2
 
         cv2.setNumThreads(1)  # its threads cost more than they give on pictures of this size
         recognizer = Recognizer(model, options)
         for video in videos:
-            with tqdm(desc=video.name[-24:], unit="frame", disable=quiet, leave=False) as bar:
+            with tqdm(desc=video.name[-24:], unit="frame", disable=hidden, leave=False) as bar:
                 try:
-                    yield recognize_and_annotate(
+                    answer = recognize_and_annotate(
                         recognizer, video, annotate.get(video), lambda n, bar=bar: bar.update()
                     )
                 except UserError as error:
-                    yield str(error)
+                    answer = str(error)
+            yield answer  # after the bar is gone: what is printed then has a line of its own
         return
     done: dict[int, Prediction | str] = {}
     following = 0
-    with tqdm(total=len(videos), desc="videos", disable=quiet, leave=False) as bar:
+    with tqdm(total=len(videos), desc="videos", disable=hidden, leave=False) as bar:
         for index, result in recognize_many(
             videos, model, options, processes=n_workers, annotate=annotate
         ):
             bar.update()
             done[index] = result
             while following in done:
+                bar.clear()
                 yield done.pop(following)
                 following += 1
 
@@ -271,6 +275,8 @@ def _write(
 
 def _videos(inputs: list[Path]) -> tuple[list[Path], list[str]]:
     """Return (videos in order, each once; sentences about what is no video or holds none)."""
+    from ecstfl.video.files import find_sources
+
     videos: list[Path] = []
     failed: list[str] = []
     for path in inputs:
@@ -328,9 +334,3 @@ def _device(name: str) -> str:
     from ecstfl.experiments.plan import choose_device
 
     return choose_device(name)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -22,7 +22,7 @@ def confusion_matrix(
     """Count clips by (true, predicted) class: (c, c) int64, rows are the truth.
 
     Raises:
-        ValueError: lengths differ, or a value is outside 0..n_classes-1.
+        ValueError: lengths differ, or a value is outside 0..n_classes-1 or no whole number.
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.shape != predictions.shape or labels.ndim != 1:
@@ -35,6 +35,8 @@ def confusion_matrix(
             raise ValueError(
                 f"expected {name} in 0..{n_classes - 1}, got {values.min()}..{values.max()}"
             )
+        if not np.array_equal(values, values.astype(np.int64)):  # 1.9 would be counted as 1
+            raise ValueError(f"expected {name} as whole numbers, got {values[:5].tolist()} ...")
     flat = labels.astype(np.int64) * n_classes + predictions.astype(np.int64)
     return np.bincount(flat, minlength=n_classes**2).reshape(n_classes, n_classes)
 

@@ -284,7 +284,8 @@ def _draw_strip(
     strip: np.ndarray, timelines: Sequence[Segments], at: float, duration: float, statement: str
 ) -> None:
     """The outcome over time, a row a person (three at most), and the statement."""
-    left, right, top, bottom = 52, strip.shape[1] - 60, 6, 30
+    beside = 12 + cv2.getTextSize(clock(duration), _FONT, 0.4, 1)[0][0]
+    left, right, top, bottom = max(52, beside), strip.shape[1] - max(60, beside), 6, 30
     span = max(duration, 1e-9)
     rows = timelines[:3]
     deep = (bottom - top) / max(1, len(rows))
@@ -299,9 +300,12 @@ def _draw_strip(
             x1 = left + round((right - left) * start / span)
             x2 = left + round((right - left) * end / span)
             cv2.rectangle(strip, (x1, y1), (x2, y2), colour_of(window.outcome), -1)
-            if window.outcome != before and x2 - x1 > 12 and y2 - y1 > 12:
-                letter = "?" if window.outcome == UNCERTAIN else window.outcome[:2]
-                _text(strip, letter, x1 + 3, (y1 + y2) // 2 + 4, 0.36, _INK)
+            if window.outcome != before and y2 - y1 > 12:
+                name = "?" if window.outcome == UNCERTAIN else window.outcome
+                for label in (name, name[:2]):  # whole where there is room, never across the end
+                    if cv2.getTextSize(label, _FONT, 0.36, 1)[0][0] + 4 < x2 - x1:
+                        _text(strip, label, x1 + 3, (y1 + y2) // 2 + 4, 0.36, _INK)
+                        break
             before = window.outcome
     cv2.rectangle(strip, (left, top), (right, bottom), _GREY, 1)
     x = left + round((right - left) * min(1.0, at / span))

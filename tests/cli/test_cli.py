@@ -1,5 +1,6 @@
 """The command line as its users meet it: help, doctor, one sentence for bad input."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 
 import pytest
+from media import portrait_clip, write_video
 
 from ecstfl.cli import main as cli
 from ecstfl.datasets.embedded import open_embedded
@@ -17,15 +19,15 @@ from ecstfl.labels import CLASSES
 COMMANDS = ("doctor", "data", "preprocess", "train", "reproduce", "study", "predict")
 
 
-def run(*arguments):
+def run(*arguments, **environment):
     """Return (exit code, stdout, stderr) of the command in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "ecstfl", *map(str, arguments)],
+        [sys.executable, "-m", "ecstfl", *map(os.fsdecode, arguments)],
+        env=os.environ | environment,
         capture_output=True,
-        text=True,
-        timeout=300,
+        timeout=600,
     )
-    return done.returncode, done.stdout, done.stderr
+    return done.returncode, *(text.decode(errors="replace") for text in (done.stdout, done.stderr))
 
 
 def refused(capsys, *arguments):
@@ -77,6 +79,82 @@ def test_doctor_names_what_is_missing_and_what_to_do(tmp_path, monkeypatch, caps
     assert "[FAIL] embedded clips" in out
     assert "[FAIL] results folder" in out
     assert out.count("-> ") >= 2
+
+
+@pytest.mark.parametrize(
+    ("package", "raises"),
+    [
+        ("seaborn", "ValueError('numpy.dtype size changed')"),
+        ("cv2", "ImportError('libGL.so.1: cannot open shared object file')"),
+        ("torch", "OSError('libtorch_cpu.so: undefined symbol')"),
+        ("onnxruntime", "SystemExit('no')"),
+        ("jupyterlab", "AttributeError('module has no attribute')"),  # optional
+    ],
+)
+def test_doctor_names_a_broken_package_and_goes_on(package, raises, tmp_path):
+    (tmp_path / f"{package}.py").write_text(f"raise {raises}\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    places = ["--results", tmp_path / "r", "--cache", tmp_path / "c"]
+    code, out, error = run("doctor", *places, PYTHONPATH=path)
+    assert "Traceback" not in out + error
+    (line,) = [x for x in out.splitlines() if f"] package {package}:" in x]
+    assert raises.split("'")[1] in line
+    assert ("[FAIL]" in line) == (package != "jupyterlab")
+    assert code == int(package != "jupyterlab"), out
+    assert "GPU" in out  # the last check: nothing was left out
+
+
+def test_doctor_tells_before_the_work_that_the_map_cannot_be_compiled(tmp_path):
+    """A HOME that does not exist and packages that are read-only: numba finds no cache."""
+    (tmp_path / "umap.py").write_text(
+        "raise RuntimeError(\"cannot cache function 'rdist': no locator available\")\n"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    code, out, _ = run("doctor", "--results", tmp_path, "--cache", tmp_path, PYTHONPATH=path)
+    assert code == 1
+    assert "[FAIL] UMAP: cannot cache function 'rdist'" in out
+    assert "NUMBA_CACHE_DIR" in out
+
+
+def test_doctor_does_not_care_for_the_users_matplotlib_settings(tmp_path):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.family: no such font\n")
+    places = ["--results", tmp_path / "r", "--cache", tmp_path / "c"]
+    code, out, error = run("doctor", *places, MPLCONFIGDIR=str(tmp_path))
+    assert code == 0, out + error
+    assert "FAIL" not in out
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+@pytest.mark.parametrize("name", ["łódź 脸.mp4".encode(), b"caf\xe9 \xff.mp4"])
+def test_any_name_in_any_terminal(encoding, name, tmp_path):
+    folder = os.fsencode(tmp_path / "videos")
+    os.mkdir(folder)
+    video = os.path.join(folder, name)
+    try:
+        write_video(tmp_path / "v.mp4", portrait_clip(6))
+        shutil.move(tmp_path / "v.mp4", os.fsdecode(video))
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes no such name")
+    terminal = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    out = tmp_path / "o.json", tmp_path / "o.csv"
+    code, said, error = run("predict", video, "--json", out[0], "--csv", out[1], **terminal)
+    assert code == 0, error
+    assert "face in" in said
+    (prediction,) = json.loads(out[0].read_text())["predictions"]
+    assert os.fsencode(prediction["source"]) == video
+    assert os.fsencode(name) in out[1].read_bytes()
+    code, said, error = run(
+        "preprocess", folder, "--out", tmp_path / "clips", "--workers", "1", "--quiet", **terminal
+    )
+    assert code == 0, error
+    manifest = json.loads((tmp_path / "clips" / "report.json").read_text())
+    assert manifest["n_kept"] == 1
+    os.truncate(video, 40)
+    for command in (["predict", video], ["reproduce", "--data", video]):
+        code, said, error = run(*command, **terminal)
+        assert code == 2
+        assert "Traceback" not in error
+        assert "mp4" in error
 
 
 @pytest.mark.parametrize(

@@ -105,3 +105,12 @@ def test_cluster_purity_is_scikit_learns_neighbours():
 def test_cluster_measures_refuse_one_class():
     with pytest.raises(ValueError, match="two classes"):
         cluster_measures(np.zeros((20, 2)), np.zeros(20, int))
+
+
+@pytest.mark.parametrize("wrong", [[1.9, 0.0], [0.5, 1.0]])
+def test_a_confusion_matrix_does_not_cut_numbers(wrong):
+    with pytest.raises(ValueError, match="whole numbers"):
+        confusion_matrix(wrong, [0, 1])
+    with pytest.raises(ValueError, match="whole numbers"):
+        confusion_matrix([0, 1], wrong)
+    assert confusion_matrix([1.0, 0.0], [1, 0]).trace() == 2

@@ -3,25 +3,30 @@
 import argparse
 import csv
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from lessonkit.webcam import open_source, watch
-from media import numbered, real
+from media import numbered, portrait_clip, real
 from media import write_video as make_video
 from test_recognizer import SIDE, Squares, picture
 from toy import toy_config, toy_data
 
 from ecstfl.cli import predict
 from ecstfl.clips.config import PreprocessConfig
+from ecstfl.datasets.embedded import open_embedded
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
 from ecstfl.models.backbones import build_backbone
 from ecstfl.predict import annotate
 from ecstfl.predict.annotate import annotate_video, draw, write_video
 from ecstfl.predict.checkpoint import HONESTY
+from ecstfl.predict.prediction import Window
 from ecstfl.predict.recognizer import Options, Recognizer
 from ecstfl.runs.run_folder import save_model
 from ecstfl.video.reading import read_frames, read_timed
@@ -146,6 +151,54 @@ def test_a_folder_is_searched_for_videos(model_path, video, tmp_path, capsys):
     assert "no video and no frame folder" in captured.err
 
 
+def test_a_folder_is_read_whatever_the_endings_and_what_is_passed_over_is_counted(
+    model_path, video, tmp_path, capsys
+):
+    root = tmp_path / "in"
+    (root / "sub").mkdir(parents=True)
+    taken = ("a.mp4", "b.MP4", "c.MTS", "d.m2ts", "e.VOB", "f.mkv", "sub/g.mov", "h.3g2")
+    for name in taken:
+        (root / name).write_bytes(video.read_bytes())
+    (root / "notes.docx").write_bytes(b"words")
+    assert run(root, "--model", model_path, "--json", tmp_path / "o.json") == 1
+    told = json.loads((tmp_path / "o.json").read_text())
+    assert {p["source"] for p in told["predictions"]} == {str(root / name) for name in taken}
+    captured = capsys.readouterr()
+    assert "notes.docx" in captured.err
+    assert f"{len(taken)} recognised; 1 not" in captured.out
+
+
+def test_what_the_file_lacks_and_what_the_model_knows_stand_in_the_answer(tmp_path, capsys):
+    """A download that broke off; and clips that the model was trained on, or that it was not."""
+    clips = open_embedded(verify=False)
+    known = next(clip for clip in clips if clip.fold == 3)
+    new = next(clip for clip in clips if clip.fold == 1)
+    renamed = tmp_path / "my own.mp4"
+    renamed.write_bytes(Path(known.source).read_bytes())
+    whole = make_video(tmp_path / "whole.mkv", portrait_clip(50))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    assert run(renamed, new.source, cut, "--json", tmp_path / "o.json") == 0
+    said = capsys.readouterr().out
+    first, second, third = json.loads((tmp_path / "o.json").read_text())["predictions"]
+    assert "the model was trained on this person" in " ".join(first["problems"])
+    assert "held out" in " ".join(second["problems"])
+    assert "cut off" in " ".join(third["problems"])
+    for prediction in (first, second, third):
+        for sentence in prediction["problems"]:
+            assert f"note: {sentence}" in said
+
+
+def test_no_debris_of_a_progress_bar_in_a_log(model_path, tmp_path):
+    """What is no terminal gets no bar; errors have lines of their own."""
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"nothing")
+    words = [sys.executable, "-m", "ecstfl", "predict", bad, bad, "--model", model_path]
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert [line[:7] for line in done.stderr.splitlines()] == ["ecstfl:"]
+
+
 def test_stretches_join_neighbours_and_weigh_by_time():
     class W:
         def __init__(self, outcome, p):
@@ -239,6 +292,23 @@ def test_a_failed_video_leaves_nothing_behind(tmp_path):
     with pytest.raises(UserError, match="the source broke"):
         write_video(tmp_path / "o.mp4", frames())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("duration", [4.0, 75.0, 7205.0, 40_000.0])
+def test_the_labels_of_the_timeline_are_whole(duration):
+    """No ink at the edges of the picture, none of a name across the end of its stretch."""
+    p = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+    long, short = (
+        Window(0, 0.6 * duration, 9, 9, p, "Surprise"),
+        Window(0.6 * duration, 0.64 * duration, 9, 9, p, "Disgust"),
+    )
+    line = [(w.start, w.end, w) for w in (long, short)]
+    frame = np.zeros((336, 640, 3), np.uint8)
+    image = annotate.compose(frame, [], None, None, [line], duration, duration, "statement")
+    strip = image[-annotate.STRIP : -annotate.STRIP + 32].astype(int)
+    assert (strip[:, :3] == annotate._PAPER).all()
+    assert (strip[:, -3:] == annotate._PAPER).all()
+    assert (strip[12:24, :52] != annotate._PAPER).any()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3.14, "3.1 s"), (75, "1:15"), (7205, "2:00:05")])
