@@ -128,6 +128,18 @@ def test_unreadable_videos(tmp_path, how):
     assert report.errors == 1
 
 
+def test_a_film_that_is_cut_off(tmp_path):
+    make_folder(tmp_path)
+    (tmp_path / "fear" / "bob" / "a.mp4").unlink()
+    video = tmp_path / "fear" / "bob" / "a.mkv"
+    write_video(video, pattern(6, 1, frames=200, size=64))
+    data = video.read_bytes()
+    video.write_bytes(data[: len(data) // 2])
+    finding = found(inspect_folder(tmp_path))["damaged"]
+    assert finding.items == ("fear__bob__a",)
+    assert f"cut off: {len(data) // 2:,} of {len(data):,} bytes" in finding.message
+
+
 def test_damaged_in_the_middle(tmp_path):
     make_folder(tmp_path)
     video = tmp_path / "fear" / "bob" / "a.mp4"

@@ -6,7 +6,7 @@ from miniatures import make_cremad, make_dfew, make_folder, make_ravdess
 from ecstfl.cli.main import main
 from ecstfl.datasets.opening import inspect_data, open_data
 from ecstfl.errors import UserError
-from ecstfl.experiments import reproduce
+from ecstfl.experiments import plan
 from ecstfl.experiments.profiles import get_profile, select_clips
 
 
@@ -73,7 +73,7 @@ def test_the_command_reads_the_layout_asked_for(tmp_path, capsys, monkeypatch):
     root = make_dfew(tmp_path / "dfew")
     make_dfew(root, version="clip_224x224")
     words = ["reproduce", "--data", "dfew", "--root", str(root), "--profile", "smoke"]
-    monkeypatch.setattr(reproduce, "preprocess", lambda clipset, *_, **__: stop(clipset))
+    monkeypatch.setattr(plan, "preprocess", lambda clipset, *_, **__: stop(clipset))
     assert main([*words, "--layout", "clip_224x224", "--device", "cpu"]) == 2
     assert "stopped at dfew-clip_224x224" in capsys.readouterr().err
     assert main([*words, "--device", "cpu"]) == 2
