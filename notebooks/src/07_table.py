@@ -753,6 +753,7 @@ def runs_needed(gain, sd):
 # seeds, with everything equal but the loss, and the last epoch as the result. First the plain list:
 
 # %%
+from lessonkit.best_epoch import best_epoch_bias, collect_best_epochs
 from lessonkit.reference_results import reference_pairs
 from lessonkit.stamp import stamp
 
