@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import matplotlib.style
 import numpy as np
 
 from ecstfl.errors import UserError
@@ -98,6 +99,7 @@ def _readable_errors() -> None:
 
     shell.set_custom_exc((UserError, NameError, NotImplementedError), show)
     shell.run_line_magic("matplotlib", "inline")
+    matplotlib.style.use("default")  # whatever the reader's matplotlibrc says: no LaTeX is needed
 
 
 _LESSON_CHECKS: Final = (
