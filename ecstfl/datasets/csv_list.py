@@ -14,7 +14,6 @@ have been written on Windows.
 from __future__ import annotations
 
 import codecs
-import contextlib
 import csv
 import io
 import os
@@ -157,8 +156,6 @@ def _decoded(table: Path) -> str:
         raise UserError(f"{table}: cannot be read ({problem.strerror})") from None
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings = ["utf-16"]
-    elif b"\0" in data[:2]:  # "p" in two bytes
-        encodings = ["utf-16-be" if data[:1] == b"\0" else "utf-16-le"]
     else:
         encodings = ["utf-8-sig", "cp1252", "latin-1"]
     for encoding in encodings:
@@ -175,6 +172,4 @@ def _find(home: Path, written: str) -> Path | None:
         return None
     names = [written, written.replace("\\", "/")]
     names += [unicodedata.normalize(form, names[1]) for form in ("NFC", "NFD")]
-    with contextlib.suppress(UnicodeEncodeError):  # its bytes, where names are not UTF-8
-        names.append(written.encode("cp1252").decode("utf-8", "surrogateescape"))
     return next((home / name for name in names if os.path.exists(home / name)), None)

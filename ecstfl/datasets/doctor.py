@@ -40,12 +40,9 @@ class Probe:
 
     Attributes:
         id: clip id.
-        frames: decodable frames (image folders: images).
-        width: pixels, 0 when unknown.
-        height: pixels, 0 when unknown.
+        frames: decodable frames.
         bytes: size on disk.
-        content: hash of the decoded pictures (image folders: of all images' bytes in numeric
-            order); '' when the clip cannot be read.
+        content: hash of the decoded pictures; '' when the clip cannot be read.
         problem: why the clip cannot be read, or ''.
         remarks: damage that did not stop the reading.
         gaps: frame numbers absent between the first and the last of an image folder.
@@ -53,8 +50,6 @@ class Probe:
 
     id: str
     frames: int = 0
-    width: int = 0
-    height: int = 0
     bytes: int = 0
     content: str = ""
     problem: str = ""
@@ -146,57 +141,23 @@ def examine(
 
 
 def probe(clip: Clip) -> Probe:
-    """Read one clip to its end: frames, size, content; a problem is returned, not raised."""
+    """Read one clip to its end: frames, content; a problem is returned, not raised."""
     try:
-        return _probe_images(clip) if clip.source.is_dir() else _probe_video(clip)
+        if clip.sha256 is not None and clip.sha256 != content_sha256(clip.source):
+            raise UserError("the file differs from its published sha256")
+        pictures, remarks, frames = hashlib.blake2b(), [], 0
+        for frame in read_frames(clip.source, remarks):
+            pictures.update(np.ascontiguousarray(frame))
+            frames += 1
+        files = frame_files(clip.source) if clip.source.is_dir() else []
+        size = sum(path.stat().st_size for path in files or [clip.source])
+        numbers = {int(n[-1]) for path in files if (n := re.findall(r"\d+", path.stem))}
+        gaps = sorted(set(range(min(numbers), max(numbers))) - numbers) if numbers else []
+        content = pictures.hexdigest()
+        return Probe(clip.id, frames, size, content, remarks=tuple(remarks), gaps=tuple(gaps))
     except (UserError, OSError, ValueError, cv2.error) as error:
         problem = " ".join(str(error).split()) or type(error).__name__
         return Probe(clip.id, problem=problem.removeprefix(f"cannot read {clip.source}: "))
-
-
-def _probe_video(clip: Clip) -> Probe:
-    if clip.sha256 is not None and clip.sha256 != content_sha256(clip.source):
-        raise UserError("the file differs from its published sha256")
-    pictures, remarks = hashlib.blake2b(), []
-    frames, shape = 0, (0, 0)
-    for frame in read_frames(clip.source, remarks):
-        pictures.update(np.ascontiguousarray(frame))
-        frames, shape = frames + 1, frame.shape[:2]
-    return Probe(
-        clip.id,
-        frames,
-        width=shape[1],
-        height=shape[0],
-        bytes=clip.source.stat().st_size,
-        content=pictures.hexdigest(),
-        remarks=tuple(remarks),
-    )
-
-
-def _probe_images(clip: Clip) -> Probe:
-    files = frame_files(clip.source)
-    content, size = hashlib.blake2b(), 0
-    for path in files:
-        data = path.read_bytes()
-        size += len(data)
-        content.update(data)
-        if not _whole_image(data):
-            raise UserError(f"{path.name} is not a whole image")
-    first = next(read_frames(clip.source))
-    numbers = {int(n[-1]) for n in (re.findall(r"\d+", p.stem) for p in files) if n}
-    gaps = sorted(set(range(min(numbers), max(numbers))) - numbers) if numbers else []
-    height, width = first.shape[:2]
-    return Probe(clip.id, len(files), width, height, size, content.hexdigest(), gaps=tuple(gaps))
-
-
-def _whole_image(data: bytes) -> bool:
-    """Check begin and end marks: cheap, and finds files that were cut off, which decoders fill."""
-    if data[:2] == b"\xff\xd8":
-        return b"\xff\xd9" in data[-64:]
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return b"IEND" in data[-64:]
-    array = np.frombuffer(data, np.uint8)
-    return array.size > 0 and cv2.imdecode(array, cv2.IMREAD_COLOR) is not None
 
 
 def _content_findings(clipset: ClipSet, probes: Sequence[Probe]) -> list[Finding]:

@@ -110,16 +110,6 @@ def frame_files(folder: Path) -> list[Path]:
     return files
 
 
-def is_frame_folder(folder: Path) -> bool:
-    """Whether a folder is one clip: images, and neither a video nor a folder beside them.
-
-    Raises:
-        UserError: the folder cannot be listed.
-    """
-    entries = listing(folder)
-    return any(map(is_image, entries)) and not any(is_video(e) or e.is_dir() for e in entries)
-
-
 def content_sha256(source: Path | str) -> str:
     """Return the SHA-256 (hex) of a file's bytes, or of a folder's image names and bytes.
 

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import threading
+import time
 import tracemalloc
 from types import SimpleNamespace
 
@@ -162,18 +164,20 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
 # --- one run writes at a time ---------------------------------------------------------------------
 
 
-def test_a_run_that_hangs_is_not_waited_for_without_end(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cache, "STALLED", 0.2)
-    clips = ClipCache(tmp_path, SHAPE)
-    with (
-        FileLock(tmp_path / "lock"),
-        pytest.raises(UserError, match="another run holds"),
-        clips.writing(),
-    ):
-        pass
+def test_a_run_waits_for_another(tmp_path, capsys):
+    held, ends = threading.Event(), []
+
+    def other():
+        with FileLock(tmp_path / "lock"):
+            held.set()
+            time.sleep(2.5)
+            ends.append("other")
+
+    threading.Thread(target=other).start()
+    held.wait()
+    with ClipCache(tmp_path, SHAPE).writing():
+        assert ends == ["other"]
     assert "waiting for another run" in capsys.readouterr().err
-    with clips.writing():  # free again
-        assert (tmp_path / "lock").exists()
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")

@@ -222,9 +222,6 @@ def test_names_that_are_not_utf_8(tmp_path):
     "".join(
         [*inspection.clipset.ids, *inspection.clipset.groups]
     ).encode()  # ids are plain text, whatever the name
-    (tmp_path / "list.csv").write_bytes(b"path,label\nhappy/caf\xe9/f\xfc0.mp4,Happy\n")
-    (clip,) = inspect_csv(tmp_path / "list.csv").clipset
-    assert clip.source.read_bytes() == b"0"
 
 
 def test_too_little_to_learn_from(tmp_path):
@@ -317,7 +314,7 @@ def test_csv_that_is_not_text(tmp_path):
         open_data(path)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize("comma", [",", ";", "\t"])
 def test_what_spreadsheets_write(tmp_path, encoding, comma):
     lines = ["path,label,group", "Glück/é 1.mp4,Happy,Jörg", "Glück/2.mp4,Sadness,Zoë"]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from media import numbered, write_video
 
-from ecstfl.errors import UserError
 from ecstfl.video import files
 from ecstfl.video.reading import read_frames
 
@@ -101,7 +100,6 @@ def test_litter_is_never_data_at_any_depth(tmp_path):
         (frames / f"._{k}.png").write_bytes(b"\0\5\x16\7")
     digest = files.content_sha256(frames)
     assert files.find_sources(home) == ([film, frames], [])
-    assert files.is_frame_folder(frames)
     problems = []
     assert len(list(read_frames(frames, problems))) == 2
     assert problems == []
@@ -126,12 +124,10 @@ def test_a_picture_beside_videos_is_no_frame_folder(tmp_path):
     found, skipped = files.find_sources(tmp_path)
     assert found == films
     assert skipped == [(thumbnail, "a picture beside videos or folders")]
-    assert not files.is_frame_folder(ann)
-    assert files.is_frame_folder(picture(tmp_path / "sad" / "bob" / "1.png").parent)
-    picture(tmp_path / "sad" / "bob" / "crops" / "1.png")
-    assert not files.is_frame_folder(thumbnail.parents[2] / "sad" / "bob")
-    with pytest.raises(UserError, match="cannot list folder"):
-        files.is_frame_folder(tmp_path / "none")
+    bob = picture(tmp_path / "sad" / "bob" / "1.png").parent
+    assert files.find_sources(bob) == ([bob], [])
+    crops = picture(bob / "crops" / "1.png").parent
+    assert files.find_sources(bob)[0] == [crops]
 
 
 def test_what_is_passed_over_is_named(tmp_path):
