@@ -12,9 +12,6 @@ from ecstfl.figures.style import marks, plain_style, title_of
 from ecstfl.labels import CLASSES
 from ecstfl.runs.run_folder import Run
 
-DARK = 0.48
-"""Share of the row above which a cell is dark, and its number white."""
-
 
 @plain_style()
 def confusion_pair(runs: Sequence[Run]) -> Figure:
@@ -44,6 +41,8 @@ def confusion_pooled(runs: Sequence[Run]) -> Figure:
 
 
 def _confusions(panels: Sequence[tuple[str, Any]], line: str) -> Figure:
+    import seaborn  # takes a second: only who draws this waits for it
+
     columns = 2 if len(panels) == 4 else min(len(panels), 3)
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(5.6 * columns, 5.2 * rows + 0.3), layout="constrained")
@@ -53,15 +52,10 @@ def _confusions(panels: Sequence[tuple[str, Any]], line: str) -> Figure:
     for axis, (title, confusion) in zip(axes, panels, strict=False):
         counts = np.array(confusion)
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axis.pcolormesh(share, cmap="Blues", vmin=0, vmax=1, linewidths=0.5, edgecolor="white")
-        for (row, column), count in np.ndenumerate(counts):
-            colour = "w" if share[row, column] > DARK else ".15"
-            axis.text(column + 0.5, row + 0.5, f"{count}", color=colour, ha="center", va="center")
-        axis.set(aspect="equal", xlim=(0, len(CLASSES)), ylim=(len(CLASSES), 0))
-        axis.spines[:].set_visible(False)
-        places = np.arange(len(CLASSES)) + 0.5
-        axis.set_xticks(places, CLASSES)
-        axis.set_yticks(places, CLASSES, va="center")
+        seaborn.heatmap(
+            share, ax=axis, annot=counts, fmt="d", cmap="Blues", vmin=0, vmax=1, cbar=False,
+            square=True, xticklabels=CLASSES, yticklabels=CLASSES, linewidths=0.5,
+        )  # fmt: skip
         axis.set_title(title, fontsize=12)
         axis.set_xlabel("recognised as")
         axis.set_ylabel("shown")
