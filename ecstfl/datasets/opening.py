@@ -33,12 +33,8 @@ def open_data(
     Raises:
         UserError: unknown name, missing root, or something wrong in the data.
     """
-    match name_or_path:
-        case "embedded" | "embedded-longtail" | "wild" if layout is None:
-            return _open_embedded(name_or_path, root)
-        case _:
-            allow = ("missing-clip",) if allow_missing else ()
-            return usable_clips(inspect_data(name_or_path, root, layout=layout), allow)
+    allow = ("missing-clip",) if allow_missing else ()
+    return usable_clips(inspect_data(name_or_path, root, layout=layout), allow)
 
 
 def inspect_data(
@@ -53,7 +49,11 @@ def inspect_data(
         raise UserError(f"--layout {layout}: only dfew comes in several layouts")
     match name_or_path:
         case "embedded" | "embedded-longtail" | "wild":
-            return Inspection(_open_embedded(name_or_path, root), layout="embedded")
+            from ecstfl.datasets.embedded import open_embedded
+
+            split = "wild" if name_or_path == "wild" else "default"
+            prior = "longtail" if name_or_path == "embedded-longtail" else "balanced"
+            return Inspection(open_embedded(root, split, prior), layout="embedded")
         case "dfew":
             from ecstfl.datasets.dfew import inspect_dfew
 
@@ -128,14 +128,6 @@ def _inspect_own(name_or_path: str, root: Path | None) -> Inspection:
         f"unknown data {name_or_path!r}: use {', '.join(NAMES)}, a folder with one sub-folder "
         "per expression, or a .csv file"
     )
-
-
-def _open_embedded(name: str, root: Path | None) -> ClipSet:
-    from ecstfl.datasets.embedded import open_embedded
-
-    split = "wild" if name == "wild" else "default"
-    prior = "longtail" if name == "embedded-longtail" else "balanced"
-    return open_embedded(root, split=split, prior=prior)
 
 
 def _needed(name: str, root: Path | None) -> Path:
