@@ -14,6 +14,7 @@ from ecstfl.errors import UserError
 from ecstfl.experiments.plan import Plan, check_folds
 from ecstfl.experiments.profiles import CENTER
 from ecstfl.losses.methods import LossConfig
+from ecstfl.metrics.intervals import Interval
 from ecstfl.runs.config import RunConfig
 
 # The forms differ in size by a factor of about the batch (patent to paper) and of 100 (patent to
@@ -40,6 +41,31 @@ class Trial:
     axis: str
     value: str
     setting: RunConfig
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a trial gave.
+
+    Attributes:
+        trial: the point of its axis.
+        war: (k,) of its k finished runs, in [0, 1]; ``softmax_war`` of the twins'.
+        softmax_war: see ``war``.
+        uar: likewise.
+        within_between: (k,) in the tapped features of the held-out clips; NaN where undefined.
+        one_aside: (k,) the same with one class set aside, that which leaves most of it: what falls
+            here too is not the work of a single class. See :mod:`ecstfl.evaluation.without_class`.
+        difference: WAR against softmax-only on the clips that both scored, with its interval over
+            people (and seeds, when there are several), in [-1, 1].
+    """
+
+    trial: Trial
+    war: tuple[float, ...]
+    softmax_war: tuple[float, ...]
+    uar: tuple[float, ...]
+    within_between: tuple[float, ...]
+    one_aside: tuple[float, ...]
+    difference: Interval
 
 
 Axis = Callable[[RunConfig], list[Trial]]

@@ -11,7 +11,6 @@ trained once, whatever axes it is on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,39 +20,13 @@ from ecstfl.evaluation.grid import Grid
 from ecstfl.evaluation.rows import baseline_of, by_row
 from ecstfl.evaluation.table import paired_difference
 from ecstfl.evaluation.without_class import ratios_without
-from ecstfl.experiments.axes import Trial
+from ecstfl.experiments.axes import Point, Trial
 from ecstfl.experiments.plan import Plan, Work, carry_out
 from ecstfl.figures.files import save_figure
 from ecstfl.files import write_text
-from ecstfl.metrics.intervals import Interval
 from ecstfl.runs.config import RunConfig
 from ecstfl.runs.places import Places
 from ecstfl.runs.run_folder import Run, finished_run, read_features
-
-
-@dataclass(frozen=True)
-class Point:
-    """What a trial gave.
-
-    Attributes:
-        trial: the point of its axis.
-        war: (k,) of its k finished runs, in [0, 1]; ``softmax_war`` of the twins'.
-        softmax_war: see ``war``.
-        uar: likewise.
-        within_between: (k,) in the tapped features of the held-out clips; NaN where undefined.
-        one_aside: (k,) the same with one class set aside, that which leaves most of it: what falls
-            here too is not the work of a single class. See :mod:`ecstfl.evaluation.without_class`.
-        difference: WAR against softmax-only on the clips that both scored, with its interval over
-            people (and seeds, when there are several), in [-1, 1].
-    """
-
-    trial: Trial
-    war: tuple[float, ...]
-    softmax_war: tuple[float, ...]
-    uar: tuple[float, ...]
-    within_between: tuple[float, ...]
-    one_aside: tuple[float, ...]
-    difference: Interval
 
 
 def collect(places: Places, trials: Sequence[Trial], runs: Sequence[RunConfig]) -> list[Point]:
@@ -112,7 +85,7 @@ def study(plan: Plan, trials: Sequence[Trial], places: Places, work: Work) -> li
     Raises:
         UserError: as :func:`ecstfl.experiments.reproduce.reproduce`, or nothing is finished yet.
     """
-    from ecstfl.experiments.study_figure import draw
+    from ecstfl.experiments.study_figure import draw  # matplotlib takes a second
 
     carry_out(plan, places, work)
     points = collect(places, trials, plan.runs)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ecstfl.experiments.study import Point
+from ecstfl.experiments.axes import Point
 from ecstfl.figures.style import COLOURS, marks, plain_style
 from ecstfl.runs.run_folder import Run
 
