@@ -1,4 +1,4 @@
-"""The ``ecstfl`` command: doctor, data, preprocess, train, reproduce, predict.
+"""The ``ecstfl`` command: doctor, data, preprocess, train, reproduce, study, predict, evaluate.
 
 Exit codes: 0 all is well; 1 something was left out (a video, a check) and is named; 2 the input
 is wrong, told in one sentence; 130 interrupted with Ctrl-C, finished work is kept.
@@ -87,7 +87,7 @@ def build_parser(command: str = "") -> argparse.ArgumentParser:
     if command != "doctor":
         for add in (
             *(_add_data, _add_preprocess, _add_train, _add_reproduce, _add_study),
-            _add_predict,
+            *(_add_predict, _add_evaluate),
         ):
             add(commands)
     return parser
@@ -340,6 +340,12 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     from ecstfl.cli.predict import add_predict_parser
 
     add_predict_parser(commands)
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    from ecstfl.cli.evaluate import add_evaluate_parser
+
+    add_evaluate_parser(commands)
 
 
 def _add_data_choice(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,14 @@ _PAPER, _INK = (255, 255, 255), (20, 20, 20)
 
 
 def contact_sheet(
-    prepared: Prepared, max_clips: int = 16, max_dropped: int = 8, columns: int = 8, cell: int = 112
+    prepared: Prepared,
+    max_clips: int = 16,
+    max_dropped: int = 8,
+    columns: int = 8,
+    cell: int = 112,
+    *,
+    title: str = "",
+    captions: Mapping[str, str] | None = None,
 ) -> np.ndarray:
     """Draw some clips: a source frame with box, points and outline of the crop, then the crops.
 
@@ -34,6 +41,8 @@ def contact_sheet(
         max_dropped: rows of clips that were left out, each with its reason, at most.
         columns: frames of each clip, spread evenly.
         cell: height of a row, pixels.
+        title: first line; default: how many clips were kept.
+        captions: clip id -> line above its row; default: the id.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -43,7 +52,7 @@ def contact_sheet(
     shown = uniform_indices(length, min(columns, length))
     wide = cell * 16 // 9
     width = wide + len(shown) * (cell + 2) + 8
-    title = f"{prepared.report['name']}: {n} of {prepared.report['n_clips']} clips kept"
+    title = title or f"{prepared.report['name']}: {n} of {prepared.report['n_clips']} clips kept"
     if prepared.report["synthetic"]:
         title += " (synthetic)"
     rows = [_text_row(title, width, 26, 0.55)]
@@ -62,7 +71,7 @@ def contact_sheet(
             crop = cv2.resize(prepared.clips[i, t], (cell, cell), interpolation=cv2.INTER_LINEAR)
             left = wide + 6 + k * (cell + 2)
             row[:, left : left + cell] = crop
-        rows += [_text_row(_name(clip.id), width, 18, 0.42), row]
+        rows += [_text_row((captions or {}).get(clip.id, clip.id), width, 18, 0.42), row]
     dropped = prepared.report["dropped"]
     for item in dropped[:max_dropped]:
         text = f"left out: {_name(item['id'])}: {item['reason']}"

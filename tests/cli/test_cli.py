@@ -16,7 +16,7 @@ from ecstfl.datasets.embedded import open_embedded
 from ecstfl.experiments import reproduce as reproducing
 from ecstfl.labels import CLASSES
 
-COMMANDS = ("doctor", "data", "preprocess", "train", "reproduce", "study", "predict")
+COMMANDS = ("doctor", "data", "preprocess", "train", "reproduce", "study", "predict", "evaluate")
 
 
 def run(*arguments, **environment):
