@@ -38,6 +38,7 @@ from ecstfl.models.model_file import (
     read_model,
 )
 from ecstfl.predict.checkpoint import HONESTY
+from ecstfl.predict.evaluate import size, tables
 from ecstfl.predict.recognizer import THRESHOLD
 from ecstfl.runs.config import RunConfig, canonical_json, from_dict
 from ecstfl.runs.run_folder import read_features, read_run
@@ -288,13 +289,19 @@ def render_card(facts: dict[str, Any]) -> str:
         f"one through windows of {notes['clip_seconds']:g} s, each beginning half a window after "
         "the last. Means over windows are not calibrated themselves.",
         "",
+        *_real_faces(facts.get("real", [])),
         "## Limits and misuse",
         "",
     ]
     if synthetic:
         lines += [
-            "- It has seen rendered faces only. The numbers above say nothing about its accuracy "
-            "on real faces, which has not been measured and must be expected to be much lower.",
+            "- It has seen rendered faces only. "
+            + (
+                "How far that carries over to real ones stands under Real faces, above."
+                if facts.get("real")
+                else "The numbers above say nothing about its accuracy on real faces, which has "
+                "not been measured (`tools.real_faces`) and must be expected to be much lower."
+            ),
             "- Whether it works equally well for people of any age, sex or skin colour has not "
             "been measured; the rendered identities' appearance groups are rendering parameters.",
         ]
@@ -313,6 +320,19 @@ def render_card(facts: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _real_faces(measured: list[dict[str, Any]]) -> list[str]:
+    """Return the section of what :mod:`tools.real_faces` added; nothing when that is nothing."""
+    if not measured:
+        return []
+    known = "None of these people was trained on. docs/predict.md has other programs' numbers."
+    lines = ["## Real faces", "", known]
+    for facts in measured:
+        told = f"{facts['source']}; {facts['licence']}. {size(facts)}, measured with"
+        lines += ["", f"### {facts['name']}", "", f"{told} `{facts['command']}`.", ""]
+        lines += tables(facts)
+    return [*lines, ""]
 
 
 def _share(words: str, value: float | None) -> str:

@@ -101,6 +101,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         "model": model.name,
         "model_sha256": content_sha256(model),
         "statement": statement(config, model_notes),
+        "command": args.command_line,
         "data_notes": list(clipset.notes),
     }
     write(args.out, facts, answers)

@@ -60,7 +60,7 @@ def take_any_name() -> None:
 
 def _recorded(arguments: Sequence[str]) -> str:
     """Spell the command as it is kept beside results: without the places of this machine."""
-    kept, places = [], ("--cache", "--results", "--figures", "--root")
+    kept, places = [], ("--cache", "--results", "--figures", "--root", "--out")
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if (
             argument not in places

@@ -179,7 +179,7 @@ def report(facts: dict[str, Any]) -> str:
     Args:
         facts: the numbers with ``data``, ``model``, ``statement`` and ``data_notes`` (sentences).
     """
-    out, auc, rank = facts["left_out"], facts["auc"], facts["mean_rank"]
+    out = facts["left_out"]
     lines = [f"# {facts['model']} on {facts['data']}", "", facts["statement"], ""]
     lines += [f"- {note}" for note in facts["data_notes"]]
     if facts["n_without_person"]:
@@ -190,9 +190,23 @@ def report(facts: dict[str, Any]) -> str:
     if out:
         lines.append(f"- {len(out)} left out: {few(item['why'] for item in out)}")
     lines += [
-        f"- {facts['n_clips']} clips, {facts['n_people']} people; the outcome of "
-        f"{facts['n_uncertain']} is uncertain. Every clip counts with its most probable class.",
+        f"- {size(facts)}; the outcome of {facts['n_uncertain']} is uncertain. Every clip counts "
+        "with its most probable class.",
         "",
+    ]
+    return "\n".join(lines + tables(facts)) + "\n"
+
+
+def size(facts: dict[str, Any]) -> str:
+    """Return how many clips of how many people were measured, in words."""
+    who = "1 person" if facts["n_people"] == 1 else f"{facts['n_people']} people"
+    return f"{facts['n_clips']} clips of {who}"
+
+
+def tables(facts: dict[str, Any]) -> list[str]:
+    """Return the numbers of :func:`measure` as three Markdown tables: all, by class, mistakes."""
+    auc, rank = facts["auc"], facts["mean_rank"]
+    lines = [
         "| measure | value | 95 % interval over people |",
         "| --- | ---: | --- |",
         f"| UAR (chance {100 / N_CLASSES:.1f} %) | {_cells(facts['uar'], 100)} |",
@@ -207,14 +221,15 @@ def report(facts: dict[str, Any]) -> str:
         "| expression | n | mean rank | recall | 95 % interval over people |",
         "| --- | ---: | ---: | ---: | --- |",
     ]
-    for name, of in facts["classes"].items():
+    for name in (name for name in CLASSES if name in facts["classes"]):
+        of = facts["classes"][name]
         recall = _cells(of["recall"], 100)
         lines.append(f"| {name} | {of['n']} | {of['mean_rank']:.2f} | {recall} |")
     wrong = mistakes(facts["confusion"])
     if wrong:
         lines += ["", "| shown | taken for | n | share |", "| --- | --- | ---: | ---: |"]
         lines += [f"| {a} | {b} | {n} | {100 * part:.0f} % |" for a, b, n, part in wrong]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _cells(measured: Measured, percent: int = 0) -> str:

@@ -687,7 +687,7 @@ question(
     ],
     right=2,
     why=[
-        "It sees pixels of a face; what is felt is not in them, and the probability was never checked on real people.",
+        "It sees pixels of a face; what is felt is not in them, and on real people this network is often wrong (see the model card).",
         "That is all: a resemblance to labelled displays. And at work you may not even run it in the EU.",
         "No person was asked; and being judged angry is not being angry.",
     ],

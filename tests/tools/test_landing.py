@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,17 @@ from toy import toy_config, toy_data
 
 from ecstfl.errors import UserError
 from ecstfl.metrics.calibration import fit_temperature, reliability
+from ecstfl.models.model_file import SHIPPED
 from ecstfl.predict.checkpoint import HONESTY, load_checkpoint
 from ecstfl.predict.recognizer import Recognizer
 from ecstfl.runs.run_folder import read_features, run_directory
 from ecstfl.training.loop import train_run
+from ecstfl.video.files import content_sha256
+from tools import real_faces
 from tools.calibrate import calibrate, reliability_figure
-from tools.model_card import find_validation_runs, land, main
+from tools.model_card import find_validation_runs, land, main, render_card
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +147,32 @@ def test_onnx_without_its_packages_says_what_to_install(runs, tmp_path, monkeypa
     with pytest.raises(UserError, match=r"ecstfl\[onnx\]"):
         export_onnx(runs[0] / "model.safetensors", tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_the_card_that_is_shipped_is_what_its_numbers_render_to():
+    facts = json.loads((ROOT / "models" / "model_card.json").read_text())
+    assert render_card(facts) == (ROOT / "models" / "MODEL_CARD.md").read_text()
+    shipped = content_sha256(ROOT / "models" / SHIPPED)
+    assert all(real["model_sha256"] == shipped for real in facts["real"])
+
+
+def test_real_faces_are_added_to_the_card_of_the_model_that_was_measured(runs, tmp_path, capsys):
+    models, evaluation = tmp_path / "models", tmp_path / "evaluation"
+    land(runs[0], models)
+    assert "has not been measured (" in (models / "MODEL_CARD.md").read_text()
+    measured = json.loads((ROOT / "models" / "model_card.json").read_text())["real"][0]
+    named = ["--name", "Smiles", "--source", "doi 1", "--licence", "CC BY 4.0"]
+    command = [str(evaluation), str(models), *named]
+    assert real_faces.main(command) == 2
+    assert "cannot read" in capsys.readouterr().err
+    evaluation.mkdir()
+    for sha, n in ((content_sha256(models / SHIPPED), 203), ("another", 204)):
+        changed = measured | {"model_sha256": sha, "n_clips": n}
+        (evaluation / "evaluation.json").write_text(json.dumps(changed))
+        assert real_faces.main(command) == (0 if n == 203 else 2)
+    assert "not an evaluation of" in capsys.readouterr().err
+    card = (models / "MODEL_CARD.md").read_text()
+    assert "doi 1; CC BY 4.0. 203 clips of 102 people" in card
+    assert "has not been measured (" not in card
+    land(runs[0], models)  # another model lands: its card begins without
+    assert "## Real faces" not in (models / "MODEL_CARD.md").read_text()
