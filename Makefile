@@ -11,7 +11,7 @@ MEDIA := $(VENV)/.media
 help:
 	@echo "make reproduce  videos -> faces -> C3D with and without EC-STFL -> results/, figures/"
 	@echo "make test       the whole test suite"
-	@echo "make lab        JupyterLab in notebooks/"
+	@echo "make lab        the lessons in JupyterLab; your own copies in notebooks/my"
 	@echo "make notebooks  build and execute the lessons anew from notebooks/src"
 	@echo "make course     an nbgrader course from the lessons"
 	@echo "make doctor     is everything here that is needed?"
@@ -32,7 +32,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 lab: $(READY)
-	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+	PYTHONPATH=notebooks $(BIN)/python -m lessonkit.lab $(ARGS)
 
 notebooks: $(READY)
 	PYTHONPATH=notebooks $(BIN)/python -m lessonkit.builder build $(ARGS)

@@ -6,6 +6,7 @@
 * one subject each: ``leakage`` (01), ``mouth`` (02), ``anatomy`` (05), ``audit`` (07), ``costs``
   (09), ``webcam`` (10), ``claims`` (from the patent's claims to code, proof and lesson).
 * ``plots_*``: the figures of the lessons, plain functions that return a figure.
+* ``lab``: ``make lab``, a student's JupyterLab over copies of their own.
 * ``builder``: from ``notebooks/src`` to notebooks, student copies and course.
 
 A lesson may be changed freely in its source; what it imports from here keeps its arguments.

@@ -192,16 +192,30 @@ def _measured(root: Path, lesson: Lesson) -> dict[str, str]:
     return dict(book.metadata["ecstfl"]["measured"])
 
 
+_DOCUMENTS: Final = {
+    "data": "Data: the rendered clips, DFEW, RAVDESS, CREMA-D, your own folder (lesson 01)",
+    "faces": "From video to aligned clips (lesson 02)",
+    "loss": "The EC-STFL loss: formula, gradient, numerics, proof (lesson 04)",
+    "backbones": "The other networks (lessons 05 and 09)",
+    "recipe": "How the settings of training were chosen (lesson 06)",
+    "results": "What was found (lesson 07)",
+    "predict": "Recognise the expression in a video (lesson 10)",
+}
+
+
 def index_page(root: Path) -> str:
-    """Return the text of notebooks/README.md: the lessons, their price and their points."""
+    """Return the text of notebooks/README.md: the lessons, their price, points and documents.
+
+    ``lessonkit.lab`` makes the list of a student's own copies from its table.
+    """
     lines = [
         "# Lessons",
         "",
-        "Open the student copies in JupyterLab (`make lab`), in this order. Each complete notebook",
-        "shows all outputs and solutions. Both are built: change `src/`, then run",
-        "`make notebooks`.",
+        "`make lab` opens this list in JupyterLab, with copies of your own in `notebooks/my/`:",
+        "work there. *Solved* shows a lesson with all answers and outputs: try it yourself first.",
+        "All notebooks here are built: to change one, edit `src/` and run `make notebooks`.",
         "",
-        "| lesson | for students | minutes to run | peak memory | exercises | points |",
+        "| lesson | all answers | minutes to run | peak memory | exercises | points |",
         "|---|---|---|---|---|---|",
     ]
     for path in sources(root):
@@ -210,13 +224,21 @@ def index_page(root: Path) -> str:
             measured = _measured(root, lesson)
         except UserError:  # not built yet
             measured = {"minutes": "?", "memory": "?"}
-        opened = badge(lesson, "notebooks/student") or f"[open](student/{lesson.name}.ipynb)"
+        opened = f"[{lesson.title}](student/{lesson.name}.ipynb)"
+        opened = " ".join(filter(None, (opened, badge(lesson, "notebooks/student"))))
         points = sum(e.points for e in lesson.exercises)
         lines.append(
-            f"| [{lesson.title}]({lesson.name}.ipynb) | {opened} "
+            f"| {opened} | [solved]({lesson.name}.ipynb) "
             f"| {measured['minutes']} | {measured['memory']} | {len(lesson.exercises)} | {points} |"
         )
-    lines += ["", "Minutes and memory are measured by the build (quick profile, CPU), rounded up."]
+    lines += [
+        "",
+        "Minutes and memory are measured by the build (quick profile, CPU), rounded up.",
+        "",
+        "## To read beside the lessons",
+        "",
+        *(f"* [{title}](../docs/{name}.md)" for name, title in _DOCUMENTS.items()),
+    ]
     return "\n".join(lines) + "\n"
 
 
