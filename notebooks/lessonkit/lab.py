@@ -64,7 +64,6 @@ def copy_lessons(root: Path) -> list[str]:
         told += _follow(folder, source.name, _at_home(_read(source)), record)
         if (solved := root / "notebooks" / source.name).is_file():
             told += _follow(folder, _solved(source.name), _solved_at_home(_read(solved)), record)
-    write_json(folder / RECORD, record)
     write_text(folder / "README.md", list_page(root))
     return told
 
@@ -88,6 +87,7 @@ def _follow(folder: Path, name: str, text: str, record: dict[str, list[str]]) ->
         told.append(f"{first.name} has a new version: it is in {target.name}, yours stays.")
     write_text(target, text)
     record[name] = [target.relative_to(folder).as_posix(), cells, whole]
+    write_json(folder / RECORD, record)
     return told
 
 

@@ -138,6 +138,18 @@ def test_a_solved_copy_in_which_somebody_wrote_stays_too(root):
     assert list(copies(root)) == ["04_formula"]
 
 
+def test_a_start_that_stops_halfway_puts_no_version_twice(root, monkeypatch):
+    lab.copy_lessons(root)
+    write(root, "MY WORK")
+    publish(root, "new")
+    monkeypatch.setattr(lab, "_solved_at_home", lambda text: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        lab.copy_lessons(root)
+    monkeypatch.undo()
+    assert lab.copy_lessons(root) == []
+    assert set(copies(root)) == {"04_formula", "04_formula-version2"}
+
+
 def test_a_damaged_copy_is_the_students(root):
     lab.copy_lessons(root)
     path = root / "notebooks" / "my" / "04_formula.ipynb"
