@@ -49,8 +49,9 @@ def network_in_training(model: nn.Module, config: RunConfig, device: str) -> Ite
         device: ``cpu`` or ``cuda``.
 
     Raises:
-        UserError: it cannot be compiled here.
+        UserError: it cannot be compiled here, or this CPU cannot run an LSTM in bfloat16.
     """
+    _check_bfloat16(model, config, device)
     with Tap(*replicated(model, config.backbone.tap)) as tap:
         run = compiled(tap, config.optim.compile, device)
 
@@ -60,6 +61,18 @@ def network_in_training(model: nn.Module, config: RunConfig, device: str) -> Ite
             return gather(logits), gather(embeddings)
 
         yield network
+
+
+def _check_bfloat16(model: nn.Module, config: RunConfig, device: str) -> None:
+    """Refuse an LSTM in bfloat16 where the CPU has no units for it: oneDNN has no such kernel."""
+    if config.optim.precision != "bf16" or device != "cpu":
+        return
+    lstm = any(isinstance(part, nn.LSTM) for part in model.modules())
+    if lstm and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        raise UserError(
+            f"{config.backbone.name} has an LSTM, which this CPU cannot train in bfloat16: "
+            "give --precision fp32"
+        )
 
 
 def compiled(tap: Tap, how: str, device: str) -> Network:

@@ -9,10 +9,13 @@ import torch
 from toy import toy_config, toy_data
 
 from ecstfl.errors import UserError
+from ecstfl.models.backbones import BackboneConfig
 from ecstfl.models.tap import Tap
+from ecstfl.runs.config import OptimConfig
 from ecstfl.runs.run_folder import run_directory
 from ecstfl.training import forward as module
-from ecstfl.training.forward import compiled
+from ecstfl.training.forward import compiled, network_in_training
+from ecstfl.training.learner import new_learner
 from ecstfl.training.loop import train_run
 
 
@@ -103,3 +106,22 @@ def test_a_compiler_that_fails_ends_in_a_sentence(monkeypatch):
 def test_an_unknown_way_is_refused(data):
     with pytest.raises(UserError, match="unknown compile 'fast': use one of off, on, graphs"):
         config_of(data[0], compile="fast")
+
+
+@pytest.mark.parametrize("units", [False, True])
+def test_an_lstm_in_bfloat16_is_refused_where_the_cpu_has_no_units_for_it(data, monkeypatch, units):
+    config = toy_config(
+        data[0],
+        backbone=BackboneConfig("resnet18-lstm", width=4, fc=8),
+        optim=OptimConfig(epochs=1, batch=14, precision="bf16"),
+    )
+    monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: units)
+    model = new_learner(config, "cpu").model
+    if units:
+        with network_in_training(model, config, "cpu"):
+            return  # the arithmetic itself is the processor's
+    with (
+        pytest.raises(UserError, match=r"LSTM.*--precision fp32"),
+        network_in_training(model, config, "cpu"),
+    ):
+        pass
