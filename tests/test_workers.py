@@ -135,9 +135,12 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
     files = [tmp_path / f"{k}" for k in range(2)]
     script = textwrap.dedent(
         f"""
+        import signal
         from functools import partial
         import unruly
         from ecstfl import workers
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # may be ignored where tests run
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         jobs = [{{"do": "lock", "file": name}} for name in {[str(f) for f in files]}]
         list(workers.run(partial(unruly.unruly, {{}}), jobs, ["a", "b"], 2, 600))
         """

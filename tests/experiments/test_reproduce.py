@@ -186,7 +186,9 @@ def test_runs_claimed_elsewhere_are_left_alone(tmp_path):
     )
     try:
         assert other.stdout.readline().strip() == "held"
-        train_all._train_pending([mine, theirs], prepared, places, "cpu", lambda *_: None)
+        train_all._train_pending(
+            [mine, theirs], prepared, places, "cpu", lambda *_: None, lambda *_: None
+        )
     finally:
         other.kill()
         other.wait()

@@ -69,35 +69,35 @@ def full():
     }
 
 
-@pytest.mark.parametrize("name", FULL)
-def test_the_landed_full_table_is_that_of_its_runs(name, full):
-    folder = LANDED.parent / name
-    table = build_table(folder, full[name])
+@pytest.fixture(scope="module", params=FULL)
+def landed(request, full):
+    """Folder of each landed table -> itself, its table, runs and differences: made once."""
+    folder = LANDED.parent / request.param
+    configs = full[request.param]
+    finished = [run for config in configs if (run := finished_run(folder, config))]
+    return folder, build_table(folder, configs), finished, differences.compare(finished)
+
+
+def test_the_landed_full_table_is_that_of_its_runs(landed):
+    folder, table, _, _ = landed
+    name = folder.name
     assert [row.runs for row in table.rows] == FULL[name][-1]
     assert (folder / "table.md").read_text() == page(table).markdown()
 
 
-@pytest.mark.parametrize("name", FULL)
-def test_the_landed_changes_are_those_of_the_runs(name, full):
-    folder = LANDED.parent / name
-    finished = [run for config in full[name] if (run := finished_run(folder, config))]
-    comparisons = differences.compare(finished)
-    text = differences.page(comparisons, build_table(folder, full[name]).marks).markdown()
+def test_the_landed_differences_are_those_of_the_runs(landed):
+    folder, table, _, comparisons = landed
+    text = differences.page(comparisons, table.marks).markdown()
     assert (folder / "differences.md").read_text() == text
     assert (folder / "differences.csv").read_text() == differences.to_csv(comparisons)
 
 
-@pytest.mark.parametrize("name", FULL)
-def test_the_landed_pages_without_one_class_are_those_of_the_runs(name, full):
-    folder = LANDED.parent / name
-    finished = [run for config in full[name] if (run := finished_run(folder, config))]
-    comparisons = differences.compare(finished)
+def test_the_landed_pages_without_one_class_are_those_of_the_runs(landed):
+    folder, table, finished, comparisons = landed
     measured = without_class.measured(
         (run["name"], read_features(folder / "runs" / run["name"])) for run in finished
     )
-    text = without_class.page(
-        comparisons, measured, build_table(folder, full[name]).marks
-    ).markdown()
+    text = without_class.page(comparisons, measured, table.marks).markdown()
     assert (folder / "without-one-class.md").read_text() == text
     assert (folder / "without-one-class.csv").read_text() == without_class.to_csv(
         comparisons, measured
