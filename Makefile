@@ -25,7 +25,7 @@ reproduce: $(READY)
 	$(BIN)/ecstfl reproduce $(ARGS)
 
 test: $(READY) $(MEDIA)
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
