@@ -28,6 +28,10 @@ def complete(name):
     return books.read_notebook(notebooks.complete_path(ROOT, name))
 
 
+HOME = f"import sys\nsys.path.append({str(ROOT / 'notebooks')!r})\n"
+"""What the first cell of a lesson does, for notebooks that have none."""
+
+
 def trial(*cells):
     """Return a notebook of code cells."""
     lesson = reading.Lesson("99_trial", ())
@@ -67,7 +71,7 @@ def told(cell):
 def test_mistakes_are_met_with_a_sentence(tmp_path):
     """What a student sees: no traceback from the depth of the package."""
     book = trial(
-        "import os\nfrom lessonkit import lessons\nfrom lessonkit.checks import check\n"
+        HOME + "import os\nfrom lessonkit import lessons\nfrom lessonkit.checks import check\n"
         "from lessonkit.lessons import start"
     )
     mistakes = {
@@ -118,7 +122,7 @@ def test_a_lesson_run_out_of_order_says_what_to_run(tmp_path):
 @pytest.mark.slow
 def test_sliders_redraw_and_quizzes_answer(tmp_path):
     book = trial(
-        "from lessonkit import lessons, plots_formula\nsettings = lessons.start('99')",
+        HOME + "from lessonkit import lessons, plots_formula\nsettings = lessons.start('99')",
         "drawn = []\ndef draw(**values):\n    drawn.append(values)\n"
         "    return plots_formula.loss_field(**values)\n"
         "w = lessons.play(draw, separation=(0.0, 4.0), spread=(0.1, 1.5))\nw.update()",
