@@ -29,6 +29,10 @@ from ecstfl.clips.preprocess import PreparedClip
 from ecstfl.errors import UserError
 from ecstfl.files import atomic_write, remove_parts, write_json
 
+STALLED: Final = 1800.0
+"""Seconds without any new clip after which another run that holds the cache is taken for hung."""
+
+
 _NOTHING: Final = PreparedClip(
     np.zeros((0, 0, 0, 3), np.uint8),
     np.zeros((0, 0, 0, 3), np.uint8),
@@ -119,7 +123,7 @@ class ClipCache:
         """Hold the lock while clips are prepared.
 
         Raises:
-            UserError: the folder cannot be written.
+            UserError: the folder cannot be written, or another run holds it and does nothing.
         """
         lock = FileLock(self.folder / "lock")
         try:
@@ -127,7 +131,7 @@ class ClipCache:
                 lock.acquire(timeout=2)
             except Timeout:
                 print(f"waiting for another run that writes to {self.folder}", file=sys.stderr)
-                lock.acquire()
+                self._wait(lock)
             remove_parts(self.folder)  # what a killed run was writing
         except OSError as error:
             raise UserError(f"cannot write to cache {self.folder}: {error.strerror}") from error
@@ -135,6 +139,19 @@ class ClipCache:
             yield
         finally:
             lock.release()
+
+    def _wait(self, lock: FileLock) -> None:
+        while True:
+            before = self.folder.stat().st_mtime_ns
+            try:
+                lock.acquire(timeout=STALLED)
+                return
+            except Timeout:
+                if before == self.folder.stat().st_mtime_ns:
+                    raise UserError(
+                        f"another run holds {self.folder} and has prepared nothing for "
+                        f"{STALLED / 60:.0f} minutes: end it and give the command again"
+                    ) from None
 
     def save(self, key: str, clip: PreparedClip | None, reason: str = "") -> None:
         """Store a clip, or the reason why there is none.

@@ -164,6 +164,20 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
 # --- one run writes at a time ---------------------------------------------------------------------
 
 
+def test_a_run_that_hangs_is_not_waited_for_without_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cache, "STALLED", 0.2)
+    clips = ClipCache(tmp_path, SHAPE)
+    with (
+        FileLock(tmp_path / "lock"),
+        pytest.raises(UserError, match="another run holds"),
+        clips.writing(),
+    ):
+        pass
+    assert "waiting for another run" in capsys.readouterr().err
+    with clips.writing():  # free again
+        assert (tmp_path / "lock").exists()
+
+
 def test_a_run_waits_for_another(tmp_path, capsys):
     held, ends = threading.Event(), []
 
