@@ -16,7 +16,7 @@ class Places:
     """Where a reproduction reads and writes.
 
     Attributes:
-        results: ``table.md``, ``changes.md``, both as CSV, and ``runs/``.
+        results: ``table.md``, ``differences.md``, both as CSV, and ``runs/``.
         figures: PNG, SVG and JSON.
         cache: preprocessed clips.
     """
