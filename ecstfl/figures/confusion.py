@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import seaborn  # at the top: where it is broken, that is found before the training
 from matplotlib.figure import Figure
 
 from ecstfl.figures.style import marks, plain_style, title_of
@@ -41,8 +42,6 @@ def confusion_pooled(runs: Sequence[Run]) -> Figure:
 
 
 def _confusions(panels: Sequence[tuple[str, Any]], line: str) -> Figure:
-    import seaborn  # takes a second: only who draws this waits for it
-
     columns = 2 if len(panels) == 4 else min(len(panels), 3)
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(5.6 * columns, 5.2 * rows + 0.3), layout="constrained")
