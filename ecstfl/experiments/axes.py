@@ -20,9 +20,9 @@ from ecstfl.runs.config import RunConfig
 # The forms differ in size by a factor of about the batch (patent to paper) and of 100 (patent to
 # released): the weights are chosen so that lambda times the loss runs over the same range.
 WEIGHTS = {
-    "patent": (0.01, 0.03, 0.1, 0.3, 1.0),
-    "paper": (0.3, 1.0, 3.0, 10.0, 30.0),  # 10 is the paper's
-    "released": (1.0, 3.0, 10.0, 30.0, 100.0),  # 10 is the released code's
+    "patent": (0.03, 0.1, 0.3, 1.0, 3.0),
+    "paper": (1.0, 3.0, 10.0, 30.0, 100.0),  # 10 is the paper's
+    "released": (3.0, 10.0, 30.0, 100.0, 300.0),  # 10 is the released code's
 }
 # Center loss is a sum over clips and dimensions, so it is large: at 1e-3 a run learned nothing.
 CENTER_WEIGHTS = (1e-5, 1e-4, 1e-3)
