@@ -24,6 +24,7 @@ from ecstfl.errors import UserError
 from ecstfl.models.tap import Tap
 from ecstfl.runs.config import RunConfig
 from ecstfl.training.data_parallel import replicated
+from ecstfl.training.malloc import keep_freed_memory
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Views (n, 3, T, S, S) -> (logits (n, classes), embeddings (n, d))."""
@@ -52,6 +53,8 @@ def network_in_training(model: nn.Module, config: RunConfig, device: str) -> Ite
         UserError: it cannot be compiled here, or this CPU cannot run an LSTM in bfloat16.
     """
     _check_bfloat16(model, config, device)
+    if device == "cpu":
+        keep_freed_memory()
     with Tap(*replicated(model, config.backbone.tap)) as tap:
         run = compiled(tap, config.optim.compile, device)
 
