@@ -78,7 +78,7 @@ def get_profile(name: str) -> Profile:
         preprocess=PreprocessConfig(frames=16, size=64, margin=-0.12, shift=0.06),
         augment=AugmentConfig(size=48, frames=8, scale=0.0, shift=0.03, rotate=0.0, contrast=0.0),
         backbone=BackboneConfig(pool_first=True, open_start=True, fc_batch_norm=True),
-        optim=OptimConfig(epochs=8, lr=3e-3, rise=0.45, optimizer="muon", muon_lr=0.03),
+        optim=OptimConfig(epochs=10, lr=3e-3, rise=0.45, optimizer="muon", muon_lr=0.03),
     )
     match name:
         case "smoke":
