@@ -51,7 +51,6 @@ from ecstfl.training.learner import new_learner
 from ecstfl.training.loop import train_epoch
 from ecstfl.training.optimizers import weight_groups
 from ecstfl.training.reproducible import reproducible_arithmetic
-from ecstfl.training.train_all import KEEP_MEMORY
 
 # name: frames stored and trained, pixels, width, fc, batch
 CPU_SIZES = {
@@ -274,9 +273,8 @@ def measure(contender, size, device, seconds):
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         environment.pop(name, None)
     if contender.startswith("plain"):
-        environment.pop("OMP_WAIT_POLICY", None)  # which importing ecstfl has set here
-    else:  # what ecstfl reproduce sets for its workers
-        environment |= KEEP_MEMORY
+        for name in ("OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE"):
+            environment.pop(name, None)  # which importing ecstfl has set here
     command = [sys.executable, __file__, "--work", json.dumps(job)]
     processes = [
         subprocess.Popen(

@@ -19,5 +19,5 @@ def keep_freed_memory() -> bool:
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 64 * 2**20))
-        return all([mallopt(name, value) == 1 for name, value in settings])
+        return all(mallopt(name, value) == 1 for name, value in settings)
     return False

@@ -32,14 +32,6 @@ from ecstfl.runs.places import Places
 from ecstfl.runs.run_folder import claim, finished_run, run_directory, sweep
 from ecstfl.training.loop import train_run
 
-KEEP_MEMORY = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**36),
-    "MALLOC_TOP_PAD_": str(2**26),
-}
-"""What makes glibc keep freed memory in the processes started here. It hands blocks of a step's
-size back to the system after every use, and getting them again costs a tenth of the step."""
-
 
 def is_missing(config: RunConfig, places: Places) -> bool:
     """Whether a run is yet to be trained; the processes of one training must all think alike."""
@@ -67,8 +59,6 @@ def train_all(
         with _Bars(configs) as bars:
             _train_pending(configs, prepared, places, device, bars.start, bars.epoch)
         return
-    for name, value in KEEP_MEMORY.items():
-        os.environ.setdefault(name, value)
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
     arguments = (configs, clipset, places, device, max(1, cores() // workers), messages)

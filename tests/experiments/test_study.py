@@ -45,6 +45,11 @@ def planned(profile, clipset, axes, **chosen):
     return trials, list(plan.runs)
 
 
+def quick():
+    """The quick profile with one seed."""
+    return replace(get_profile("quick"), seeds=(0,))
+
+
 def toy_profile(clipset, epochs=2):
     config = toy_config(clipset, epochs=epochs)
     return replace(
@@ -60,7 +65,7 @@ def toy_profile(clipset, epochs=2):
 def test_no_planned_run_can_see_its_test_fold(data):
     clipset, _ = data
     axes = [name for name in AXES if name != "people"]  # the toy data have no 40 people
-    trials, runs = planned(get_profile("quick"), clipset, axes, folds=(1, 4))
+    trials, runs = planned(quick(), clipset, axes, folds=(1, 4))
     folds = np.array([c.fold for c in clipset])
     assert len(runs) == len(set(runs)) == len({r.name for r in runs})
     for config in runs:
@@ -77,8 +82,8 @@ def test_no_planned_run_can_see_its_test_fold(data):
 @pytest.mark.parametrize("name", AXES)
 def test_an_axis_changes_one_thing(many_people, name):
     clipset = many_people
-    trials, _ = planned(get_profile("quick"), clipset, [name])
-    base = planned(get_profile("quick"), clipset, ["warmup"])[0][0].setting
+    trials, _ = planned(quick(), clipset, [name])
+    base = planned(quick(), clipset, ["warmup"])[0][0].setting
     changed = {
         part
         for trial in trials
@@ -94,8 +99,8 @@ def test_an_axis_changes_one_thing(many_people, name):
 
 def test_a_setting_on_two_axes_is_trained_once_and_taps_share_their_twin(data):
     clipset, _ = data
-    _, one = planned(get_profile("quick"), clipset, ["patent"])
-    trials, both = planned(get_profile("quick"), clipset, ["patent", "warmup", "tap"])
+    _, one = planned(quick(), clipset, ["patent"])
+    trials, both = planned(quick(), clipset, ["patent", "warmup", "tap"])
     assert len(one) == 6  # five weights and softmax-only
     assert len(both) == 6 + 3 + 2  # lambda 0.1 without warm-up after ReLU is there already
     assert len(trials) == 5 + 4 + 3
@@ -138,7 +143,7 @@ def test_points_are_the_means_and_differences_of_their_runs(data, tmp_path):
 
 def test_a_point_and_its_softmax_only_are_of_the_same_folds(data, tmp_path):
     """A weight that was tried on one fold is not set beside softmax-only's mean over both."""
-    trials, runs = planned(get_profile("quick"), data[0], ["sampler"], folds=(1, 2))
+    trials, runs = planned(quick(), data[0], ["sampler"], folds=(1, 2))
     records = {}
     for config in runs:
         if config.loss.method == "ec-stfl" and config.fold == 2:
@@ -165,7 +170,7 @@ def test_a_setting_on_several_axes_counts_once_and_many_axes_go_on_in_further_ro
     many_people, tmp_path
 ):
     axes = ["warmup", "tap", "sampler", "batch", "people"]
-    trials, runs = planned(get_profile("quick"), many_people, axes, folds=(1,))
+    trials, runs = planned(quick(), many_people, axes, folds=(1,))
     records = {}
     for config in runs:
         # Everything is worse than softmax-only, by the same.
@@ -190,10 +195,10 @@ def test_a_setting_on_several_axes_counts_once_and_many_axes_go_on_in_further_ro
 def test_wrong_requests_are_told(data):
     clipset, _ = data
     with pytest.raises(UserError, match="unknown axis 'momentum' of the study: use some of patent"):
-        planned(get_profile("quick"), clipset, ["momentum"])
-    alone = replace(get_profile("quick"), methods=(LossConfig(),))
+        planned(quick(), clipset, ["momentum"])
+    alone = replace(quick(), methods=(LossConfig(),))
     with pytest.raises(UserError, match="the quick profile has no EC-STFL method"):
         planned(alone, clipset, ["tap"])
-    r3d = replace(get_profile("quick"), backbone=BackboneConfig("r3d18"))
+    r3d = replace(quick(), backbone=BackboneConfig("r3d18"))
     trials, _ = planned(r3d, clipset, ["tap"])
     assert [t.value for t in trials] == ["avgpool"]
