@@ -15,7 +15,6 @@ from ecstfl.cli import main as cli
 from ecstfl.clips.config import PreprocessConfig
 from ecstfl.errors import UserError
 from ecstfl.experiments.profiles import (
-    EC_STFL,
     NAMES,
     SOFTMAX,
     choose_methods,
@@ -204,7 +203,8 @@ def test_profiles_differ_only_in_price():
     assert quick.preprocess == full.preprocess
     assert isinstance(quick.preprocess, PreprocessConfig)
     assert quick.backbone == full.backbone
-    assert full.optim == quick.optim and full.augment == quick.augment
+    assert full.optim == quick.optim
+    assert full.augment == quick.augment
     assert full.seeds == quick.seeds
     assert set(quick.methods) < set(full.methods)
     assert isinstance(quick.optim, OptimConfig)
