@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from ecstfl.evaluation import differences, reproduced, table, without_class
 from ecstfl.evaluation.grid import Page
+from ecstfl.evaluation.verdict import verdicts
 from ecstfl.experiments.plan import Work
 from ecstfl.figures.confusion import confusion_pair, confusion_pooled
 from ecstfl.figures.curves import learning_curves
@@ -79,6 +80,8 @@ def render(
     for name in ("table", "differences", "trained-again"):
         if name in pages:
             work.say("\n" * (name == "table") + pages[name].fitted(_columns()))
+    for sentence in verdicts(comparisons, built.differences):
+        work.say(f"What may be concluded: {sentence}")
     drawings = dict(_drawings(runs, places, comparisons, measured, work.say))
     written += draw(drawings, places, work)
     for path in written:

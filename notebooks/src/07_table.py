@@ -748,7 +748,7 @@ def runs_needed(gain, sd):
 # %% [markdown]
 # ## The same questions, put to data
 #
-# DFEW's predictions are not published; ours are. These landed runs of the full profile are C3D with and
+# DFEW's predictions are not published; ours are. These landed runs are C3D with and
 # without EC-STFL (patent form, λ = 0.1) on five folds of **synthetic** clips, each fold trained from several
 # seeds, with everything equal but the loss, and the last epoch as the result. First the plain list:
 
@@ -759,7 +759,7 @@ from lessonkit.stamp import stamp
 
 from ecstfl.figures.forest import forest
 
-pairs = reference_pairs("full", weight=0.1)
+pairs = reference_pairs("unbounded", weight=0.1)
 runs = [one.run for pair in pairs for one in pair]
 score = {"softmax": {}, "ec-stfl": {}}
 for run in runs:

@@ -60,8 +60,8 @@ def inferred(*arguments):
 def test_profile_and_data_are_those_of_the_runs_that_are_named(tmp_path):
     landed = ROOT / "results" / "landed"
     assert inferred() == ("quick", "embedded")
-    assert inferred("--results", landed / "full") == ("full", "embedded")
-    longtail = landed / "embedded-longtail-full"
+    assert inferred("--results", landed / "unbounded") == ("full", "embedded")
+    longtail = landed / "unbounded-longtail"
     assert inferred("--results", longtail) == ("full", "embedded-longtail")
     assert inferred("--results", longtail, "--profile", "smoke")[0] == "smoke"
     assert inferred("--results", tmp_path / "new") == ("quick", "embedded")
@@ -79,6 +79,6 @@ def test_a_number_is_explained_in_a_fresh_clone(tmp_path, monkeypatch, capsys):
     assert cli.main(["reproduce", "--explain", "2:WAR"]) == 0
     out = capsys.readouterr().out
     assert "these are the reference results results/landed/quick" in out
-    assert "C3D, EC-STFL (patent, lambda 0.1), WAR: 52.86" in out
+    assert "C3D, EC-STFL (patent, lambda 0.3), WAR: 79.88" in out
     assert cli.main(["reproduce", "--explain", "2:WAR", "--profile", "smoke"]) == 2
     assert "no finished run of this plan in results/smoke" in capsys.readouterr().err
