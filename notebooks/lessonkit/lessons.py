@@ -23,6 +23,7 @@ import numpy as np
 
 from ecstfl.errors import UserError
 from ecstfl.labels import label_index
+from lessonkit.pictures import describe_figures
 
 PROFILES: Final = ("smoke", "quick", "full")
 """smoke proves that a lesson runs, quick is meant for two cores, full for patience or a GPU."""
@@ -99,6 +100,7 @@ def _readable_errors() -> None:
 
     shell.set_custom_exc((UserError, NameError, NotImplementedError), show)
     shell.run_line_magic("matplotlib", "inline")
+    describe_figures(shell)
     matplotlib.style.use("default")  # whatever the reader's matplotlibrc says: no LaTeX is needed
 
 

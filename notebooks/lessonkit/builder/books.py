@@ -284,7 +284,8 @@ def _expected(outputs: Sequence[Any]) -> tuple[str, dict[str, Any]]:
         if "image/png" in data:
             name = f"expected{len(attachments)}.png"
             attachments[name] = {"image/png": data["image/png"]}
-            lines += [f"![expected figure](attachment:{name})", ""]
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt", "a figure")
+            lines += [f"![{re.sub(r'[][]', '', alt)}](attachment:{name})", ""]
         else:
             text = output.get("text", data.get("text/plain", ""))
             lines += ["```text", text.rstrip("\n"), "```", ""]
