@@ -1,5 +1,5 @@
 # Text source of lesson 10. Build: make notebooks ARGS=10
-# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+# ruff: noqa: E501 (prose in tables)
 
 # %% [markdown] part="header"
 # # 10 · Recognise your own video, and know what it is worth
