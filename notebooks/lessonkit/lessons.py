@@ -23,6 +23,7 @@ import numpy as np
 
 from ecstfl.errors import UserError
 from ecstfl.labels import label_index
+from lessonkit import frames
 from lessonkit.pictures import describe_figures
 
 PROFILES: Final = ("smoke", "quick", "full")
@@ -259,10 +260,13 @@ def play(draw: Callable[..., Any], *, still: bool = True, **controls: Any) -> An
             default of ``draw``'s argument.
 
     Returns:
-        The widget; where widgets do not run, the figure with all defaults, or None.
+        The widget; where widgets do not run, the figure with all defaults, or None. While the
+        lessons are built, what the sliders show (:mod:`lessonkit.frames`).
     """
     if not widgets_run():
         print("(In JupyterLab, sliders move this figure.)")
+        if frames.wanted():
+            return frames.draw_frames(draw, still=still, controls=controls)
         return draw() if still else None
     import ipywidgets
     from IPython.display import display

@@ -77,7 +77,7 @@ def build(root: Path, only: Sequence[str] = (), profile: str = "quick") -> None:
     for path in sources(root, only):
         lesson = read_lesson(path)
         draft = complete_notebook(lesson, {"minutes": "?", "memory": "?"})
-        done = execute(draft, root / "notebooks", profile=profile)
+        done = execute(draft, root / "notebooks", profile=profile, frames=True)
         complaints = examine_outputs(done.notebook, [f for f in forbidden if len(f) > 3])
         if complaints:
             raise UserError(f"{lesson.name}: " + "; ".join(complaints))
