@@ -2,7 +2,8 @@
 
 * ``lessons``: start a lesson, sliders, quizzes; ``checks``: what an exercise is told.
 * ``guess``: predict, then see: guesses before results, and a progress card.
-* ``pictures``: what a figure says to somebody who cannot see it; clips that play.
+* ``pictures``: what a figure says to somebody who cannot see it; clips that play. ``frames``: what
+  a slider shows, drawn beforehand for the book.
 * ``reference_results``: runs that came with the repository; ``stamp``: FRESH or PRECOMPUTED;
   ``practice``: a small set of clips and a small run, for training in front of the student.
 * one subject each: ``leakage`` (01), ``mouth`` (02), ``anatomy`` (05), ``audit`` (07), ``costs``
