@@ -520,7 +520,7 @@ WEIGHTS = {
     "center": CENTER.weight,
     "contrastive-center": 0.1,
 }
-clipset, clips = practice_clips(settings.choose(smoke=2, quick=8, full=20))
+clipset, clips = practice_clips(settings.choose(smoke=2, quick=5, full=20))
 epochs = settings.choose(smoke=2, quick=10, full=20)
 width = settings.choose(smoke=4, quick=8, full=16)
 quick = get_profile("quick")

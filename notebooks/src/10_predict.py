@@ -752,4 +752,4 @@ question(
 # * Geifman and El-Yaniv, *Selective classification for deep neural networks*, NeurIPS 2017, arXiv 1705.08500.
 # * `docs/predict.md` and `models/MODEL_CARD.md` of this repository.
 #
-# This was the last lesson. Take the table of lesson 07, your own runs, and write down what you can show.
+# Next: 11, the capstone: what can a printed table carry?
