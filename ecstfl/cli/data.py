@@ -25,12 +25,12 @@ def add_data_parser(subparsers: Any) -> argparse.ArgumentParser:
     get = commands.add_parser(
         "get",
         help="fetch a public data set from its authors",
-        description="Fetch RAVDESS or CREMA-D from where the authors keep it. Source, size and "
-        "licence are shown first; an interrupted download goes on; every file is verified "
-        "against the official record.",
+        description="Fetch RAVDESS or CREMA-D from where the authors keep it, or a few real clips "
+        "to look at. Source, size and licence are shown first; an interrupted download goes on; "
+        "every file is verified.",
     )
-    get.add_argument("name", help="ravdess or crema-d")
-    get.add_argument("--root", type=Path, required=True, help="folder to fill")
+    get.add_argument("name", help="ravdess, crema-d, or real-clips (six, 2.6 MB)")
+    get.add_argument("--root", type=Path, help="folder to fill (default: cache/NAME)")
     get.add_argument(
         "--actors",
         help="only these, for example 1-4,7 (RAVDESS 1..24, CREMA-D 1001..1091); default: all",
@@ -74,6 +74,7 @@ def add_data_parser(subparsers: Any) -> argparse.ArgumentParser:
 def run_get(args: argparse.Namespace) -> int:
     """Run ``ecstfl data get``."""
     from ecstfl.datasets.download import get_data, source_of
+    from ecstfl.datasets.real_clips import NAME, get_real_clips
 
     def confirm(text: str) -> bool:
         print(text, file=sys.stderr)
@@ -83,13 +84,15 @@ def run_get(args: argparse.Namespace) -> int:
             raise UserError("nobody to ask: add --yes to agree to source, size and licence")
         return input("Download, under these terms? [y/N] ").strip().lower() in ("y", "yes")
 
-    folder = get_data(
-        source_of(args.name),
-        args.root,
-        confirm,
-        actors=parse_numbers(args.actors),
-        progress=not args.quiet,
-    )
+    root = args.root or Path("cache", args.name)
+    if args.name == NAME:
+        if args.actors:
+            raise UserError(f"--actors {args.actors}: {NAME} shows one actor")
+        clips = get_real_clips(root, confirm, progress=not args.quiet)
+        print(f"{NAME} are in {root}; next: ecstfl evaluate --data {clips}")
+        return 0
+    source, actors = source_of(args.name), parse_numbers(args.actors)
+    folder = get_data(source, root, confirm, actors, progress=not args.quiet)
     print(
         f"{args.name} is complete in {folder}; next: ecstfl data doctor {args.name} --root {folder}"
     )

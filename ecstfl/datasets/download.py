@@ -1,4 +1,4 @@
-"""``ecstfl data get ravdess|crema-d``: fetch a public data set from where its authors keep it.
+"""``ecstfl data get NAME``: fetch a public data set from where its authors keep it.
 
 Source, size and licence are shown before anything is fetched. Pooch downloads, tries again, and
 compares every file with the checksum in the official record, so nothing is written down here:
@@ -20,11 +20,14 @@ import json
 import os
 import re
 import shutil
+import tarfile
 import zipfile
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import pooch
 import requests
@@ -52,6 +55,7 @@ class Source:
         record: official address that lists files, sizes and checksums.
         by_hand: what to fetch from where by other means.
         store: address before a file's name, where the record gives none (CREMA-D).
+        members: what is unpacked of an archive; the group "name" is the file's place in the folder.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Source:
     record: str
     by_hand: str
     store: str = ""
+    members: str = ""
 
 
 RAVDESS: Final = Source(
@@ -71,6 +76,7 @@ Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS)
     record="https://zenodo.org/api/records/1188976",
     by_hand="Actor_01/02-01-01-01-01-01-01.mp4, ... (unpacked from Video_Speech_Actor_*.zip) from "
     "https://zenodo.org/records/1188976",
+    members=r"(?P<name>(\w+/)*02-01-[0-9-]+\.mp4)",  # video without sound, speech
 )
 
 CREMAD: Final = Source(
@@ -120,7 +126,7 @@ def source_of(name: str) -> Source:
         )
     known = {"ravdess": RAVDESS, "crema-d": CREMAD}
     if name not in known:
-        raise UserError(f"nothing to fetch for {name!r}: use ravdess or crema-d")
+        raise UserError(f"nothing to fetch for {name!r}: use ravdess, crema-d or real-clips")
     return known[name]
 
 
@@ -130,15 +136,17 @@ def get_data(
     confirm: Callable[[str], bool],
     actors: Iterable[int] | None = None,
     progress: bool = True,
+    files: list[RemoteFile] | None = None,
 ) -> Path:
     """Fetch a data set into ``root``; what is there and verified is not fetched again.
 
     Args:
-        source: :data:`RAVDESS` or :data:`CREMAD`.
+        source: :data:`RAVDESS`, :data:`CREMAD`, or one with ``files``.
         root: folder to fill.
         confirm: shown source, size and licence, returns whether to go on.
         actors: only these (RAVDESS 1..24, CREMA-D 1001..1091); None takes all.
         progress: show bars.
+        files: what to fetch, where it is known beforehand; None asks the official record.
 
     Returns:
         The folder to give to ``open_data``.
@@ -148,8 +156,10 @@ def get_data(
             not understood.
     """
     folder = Path(root)
+    instead = f"put {source.by_hand} into {folder} by other means"
     try:
-        files = list_ravdess(source) if source.name == "ravdess" else list_cremad(source)
+        if files is None:
+            files = list_ravdess(source) if source.name == "ravdess" else list_cremad(source)
         if actors is not None:
             chosen = set(actors)
             files = [f for f in files if _actor_of(f.name) in chosen]
@@ -160,7 +170,8 @@ def get_data(
         if not todo:
             return folder
         need = sum(f.size for f in todo)
-        size = f"{len(files)} files; to fetch: {len(todo)} files, {need / 1e9:.2f} GB"
+        amount = f"{need / 1e9:.2f} GB" if need > 1e8 else f"{need / 1e6:.1f} MB"
+        size = f"{len(files)} files; to fetch: {len(todo)} files, {amount}"
         if not confirm(f"{source.about}\n  size:     {size}\n  into:     {folder.resolve()}"):
             raise UserError(f"{source.name}: nothing was downloaded, as you did not agree")
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,16 +180,15 @@ def get_data(
                 f"{folder}: {need / 1e9:.2f} GB to fetch, {free / 1e9:.2f} GB free on this disk"
             )
         for remote in tqdm(todo, desc=source.name, unit="file", disable=not progress):
-            path = fetch(remote, folder, progress=progress and remote.size > 1e8)
-            if path.suffix == ".zip":
-                entry = {"digest": remote.digest, "files": unpack(path, folder)}
+            path = fetch(remote, folder, progress and remote.size > 1e8, f", or {instead}")
+            if _is_archive(path):
+                entry = {"digest": remote.digest, "files": unpack(path, folder, source.members)}
                 write_json(folder / LEDGER, _ledger(folder) | {remote.name: entry})
                 path.unlink()
     except requests.RequestException as problem:
         raise UserError(
             f"{source.name} cannot be fetched now ({str(problem)[:200]}): check the connection and "
-            f"run the same command again to go on, or put {source.by_hand} into {folder} by other "
-            "means"
+            f"run the same command again to go on, or {instead}"
         ) from None
     except OSError as problem:
         raise UserError(
@@ -248,8 +258,14 @@ def _read(url: str) -> bytes:
     return answer.content
 
 
-def fetch(remote: RemoteFile, folder: Path, progress: bool = False) -> Path:
+def fetch(remote: RemoteFile, folder: Path, progress: bool = False, instead: str = "") -> Path:
     """Fetch one file; it appears under its name only when the checksum is right.
+
+    Args:
+        remote: the file.
+        folder: where it belongs.
+        progress: show a bar.
+        instead: what else to do, told when the checksum is wrong.
 
     Raises:
         UserError: wrong checksum.
@@ -272,43 +288,63 @@ def fetch(remote: RemoteFile, folder: Path, progress: bool = False) -> Path:
     except ValueError:
         raise UserError(
             f"{remote.name}: its {remote.digest.split(':')[0]} differs from the official record; "
-            "the download was deleted, run the same command again"
+            f"the download was deleted, run the same command again{instead}"
         ) from None
     os.umask(mask := os.umask(0o77))
     path.chmod(0o666 & ~mask)  # pooch's temporary files are private, whatever the user's umask
     return path
 
 
-def unpack(archive: Path, folder: Path) -> dict[str, int]:
-    """Unpack RAVDESS's video-only speech files; each appears complete or not at all.
+def unpack(archive: Path, folder: Path, members: str = RAVDESS.members) -> dict[str, int]:
+    """Unpack the files that are wanted; each appears complete or not at all.
 
-    Names are plain words, so that none can lead out of the folder; other members are left alone.
+    Args:
+        archive: ``.zip`` or ``.tar.gz``.
+        folder: where to.
+        members: see :class:`Source`; its names are plain words, so that none can lead out of the
+            folder. Other members are left alone.
 
     Returns:
         Name relative to ``folder`` -> bytes.
 
     Raises:
-        UserError: not a zip, damaged, or without such files.
+        UserError: not an archive, damaged, or without such files.
     """
     sizes = {}
     try:
-        with zipfile.ZipFile(archive) as opened:
-            for info in opened.infolist():
-                if re.fullmatch(r"(\w+/)*02-01-[0-9-]+\.mp4", info.filename):
-                    with opened.open(info) as packed, atomic_write(folder / info.filename) as file:
-                        shutil.copyfileobj(packed, file, 1 << 20)
-                    sizes[info.filename] = info.file_size
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as problem:
-        raise UserError(f"{archive}: damaged zip archive ({problem}); delete it") from None
+        for member, size, opened in _members(archive):
+            if found := re.fullmatch(members, member):
+                with opened() as packed, atomic_write(folder / found["name"]) as file:
+                    shutil.copyfileobj(packed, file, 1 << 20)
+                sizes[found["name"]] = size
+    except (zipfile.BadZipFile, tarfile.TarError, NotImplementedError, EOFError, zlib.error) as why:
+        raise UserError(f"{archive}: damaged archive ({why}); delete it") from None
     if not sizes:
-        raise UserError(f"{archive}: holds no 02-01-*.mp4 (video-only speech)")
+        raise UserError(f"{archive}: holds no file like {members}")
     return sizes
+
+
+def _is_archive(path: Path) -> bool:
+    return path.name.endswith((".zip", ".tar.gz"))
+
+
+def _members(archive: Path) -> Iterator[tuple[str, int, Callable[[], IO[bytes]]]]:
+    """Yield (name, bytes, how to open it) of every file in an archive."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as packed:
+            for info in packed.infolist():
+                yield info.filename, info.file_size, partial(packed.open, info)
+    else:
+        with tarfile.open(archive) as packed:
+            for entry in packed:
+                if entry.isfile():
+                    yield entry.name, entry.size, partial(packed.extractfile, entry)
 
 
 def _have(folder: Path, remote: RemoteFile) -> bool:
     """Tell whether a file is there, whole and verified (an archive: unpacked)."""
     path = folder / remote.name
-    if path.suffix == ".zip":
+    if _is_archive(path):
         entry = _ledger(folder).get(remote.name, {})
         return entry.get("digest") == remote.digest and all(
             (folder / name).is_file() and (folder / name).stat().st_size == size

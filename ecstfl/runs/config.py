@@ -40,6 +40,10 @@ ADDED_LATER = {
     ("backbone", "pool_first"): False,
     ("backbone", "fc_batch_norm"): False,
     ("backbone", "open_start"): False,
+    **{
+        ("augment", name): 0.0
+        for name in ("still", "light", "channels", "grey", "blur", "half", "noise", "erase")
+    },
 }
 
 T = TypeVar("T")

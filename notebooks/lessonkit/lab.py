@@ -142,9 +142,9 @@ def _solved(name: str) -> str:
 
 
 def _solved_at_home(text: str) -> str:
-    """Return a solved lesson whose neighbours are solved, and whose list lies one folder up."""
+    """Return a solved lesson whose neighbours are solved; list and documents lie further up."""
     text = re.sub(r"\]\((\d\d_\w+)\.ipynb\)", r"](\1-solved.ipynb)", _BADGE.sub("", text))
-    return text.replace("](README.md)", "](../README.md)")
+    return text.replace("](README.md)", "](../README.md)").replace("](../docs/", "](../../../docs/")
 
 
 def list_page(root: Path) -> str:

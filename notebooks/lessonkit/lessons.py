@@ -23,6 +23,8 @@ import numpy as np
 
 from ecstfl.errors import UserError
 from ecstfl.labels import label_index
+from lessonkit import frames
+from lessonkit.pictures import describe_figures
 
 PROFILES: Final = ("smoke", "quick", "full")
 """smoke proves that a lesson runs, quick is meant for two cores, full for patience or a GPU."""
@@ -99,6 +101,7 @@ def _readable_errors() -> None:
 
     shell.set_custom_exc((UserError, NameError, NotImplementedError), show)
     shell.run_line_magic("matplotlib", "inline")
+    describe_figures(shell)
     matplotlib.style.use("default")  # whatever the reader's matplotlibrc says: no LaTeX is needed
 
 
@@ -257,10 +260,13 @@ def play(draw: Callable[..., Any], *, still: bool = True, **controls: Any) -> An
             default of ``draw``'s argument.
 
     Returns:
-        The widget; where widgets do not run, the figure with all defaults, or None.
+        The widget; where widgets do not run, the figure with all defaults, or None. While the
+        lessons are built, what the sliders show (:mod:`lessonkit.frames`).
     """
     if not widgets_run():
         print("(In JupyterLab, sliders move this figure.)")
+        if frames.wanted():
+            return frames.draw_frames(draw, still=still, controls=controls)
         return draw() if still else None
     import ipywidgets
     from IPython.display import display

@@ -1,4 +1,4 @@
-"""Figures of lesson 07: what a printed table says, and how much of it may be luck."""
+"""Figures of lessons 07 and 11: what a printed table says, and how much of it may be luck."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ecstfl.figures.style import COLOURS
 from ecstfl.labels import CLASSES
+from ecstfl.metrics.intervals import Interval
 
 
 def prior_scores(counts: Sequence[int], rows: Mapping[str, tuple[float, float]]) -> Figure:
@@ -44,8 +45,9 @@ def hit_gain(before: Sequence[int], after: Sequence[int]) -> Figure:
     axis.axhline(0, color="0.3", lw=0.8)
     axis.margins(y=0.15)
     axis.set_ylabel("clips more (or fewer) right")
+    lost = change[change < 0].sum()
     axis.set_title(
-        f"{CLASSES[largest]} alone gives {change[largest]} of the {change.sum():+d} clips"
+        f"{change.sum():+d} clips: {CLASSES[largest]} gives {change[largest]}, and {-lost} are lost"
     )
     return figure
 
@@ -124,5 +126,37 @@ def recall_intervals(rows: Mapping[str, Sequence[tuple[float, float, float]]]) -
         f"The intervals come apart for {', '.join(apart) or 'no class'} only"
         if len(apart) < len(CLASSES)
         else "The intervals come apart for every class"
+    )
+    return figure
+
+
+def bounded_gains(rows: Mapping[str, Sequence[Interval]]) -> Figure:
+    """Draw printed gains with what the hits allow: a thick line at best, a thin one at worst.
+
+    Args:
+        rows: comparison -> (interval at best, interval at worst), in points.
+    """
+    figure = Figure(figsize=(9.4, 0.8 + 0.5 * len(rows)), dpi=96, layout="constrained")
+    axis = figure.subplots()
+    for place, (best, worst) in enumerate(rows.values()):
+        clear = worst.low > 0
+        axis.plot([worst.low, worst.high], [place, place], color="0.4", lw=1.2)
+        axis.plot([best.low, best.high], [place, place], color=COLOURS[5 if clear else 1], lw=5)
+        axis.plot(best.value, place, "o", color="black", ms=5)
+        axis.annotate(
+            f"{worst.low:+.2f} to {worst.high:+.2f}",
+            (worst.high, place),
+            xytext=(6, -4),
+            textcoords="offset points",
+            fontsize=9,
+        )
+    axis.axvline(0, color="0.3", lw=0.8)
+    axis.set_yticks(range(len(rows)), list(rows), fontsize=9)
+    axis.invert_yaxis()
+    axis.margins(x=0.2)
+    axis.set_xlabel("gain in WAR (points), 95 % intervals over clips")
+    held = sum(worst.low <= 0 <= worst.high for _, worst in rows.values())
+    axis.set_title(
+        f"At worst, {held} of {len(rows)} printed gains are not told from 0", fontsize=11
     )
     return figure

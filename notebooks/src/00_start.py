@@ -1,5 +1,5 @@
 # Text source of lesson 00. Build: make notebooks ARGS=00
-# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+# ruff: noqa: E501 (prose in tables)
 
 # %% [markdown] part="header"
 # # 00 · Start here

@@ -1,5 +1,5 @@
 # Text source of lesson 01. Build: make notebooks ARGS=01
-# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+# ruff: noqa: E501 (prose in tables)
 
 # %% [markdown] part="header"
 # # 01 · Data: clips, labels, folds

@@ -1,5 +1,5 @@
 # Text source of lesson 03. Build: make notebooks ARGS=03
-# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+# ruff: noqa: E501 (prose in tables)
 
 # %% [markdown] part="header"
 # # 03 · From any length to 16 frames
@@ -7,12 +7,12 @@
 # One clip lasts half a second, another five. The network wants 16 frames from each. Which ones, or
 # which mixture of them?
 #
-# **You will learn to** *choose* frames evenly, *interpolate* between frames, *rebuild* TIM from its
-# definition, and *simplify* it to one matrix.
+# **You will learn to** *choose* frames evenly, *interpolate* between frames, *see* what TIM does to a
+# face, and, if you like, *derive* it.
 #
 # | | |
 # |---|---|
-# | Before this | lesson 00; matrices, eigenvectors and the singular value decomposition |
+# | Before this | lesson 00; for the optional part: eigenvectors and the singular value decomposition |
 # | Time | {{minutes}} min to run (quick profile, two CPU cores); no GPU is used |
 # | Memory | {{memory}} at the peak; no GPU memory |
 # | Data | embedded clips: rendered faces, no person was filmed |
@@ -23,7 +23,9 @@
 import numpy as np
 from lessonkit import lessons, plots_frames
 from lessonkit.checks import check, expect
+from lessonkit.guess import guess_choice, guess_number, progress
 from lessonkit.lessons import play
+from lessonkit.pictures import playing
 from scipy.linalg import eigh
 
 from ecstfl.clips import temporal
@@ -31,25 +33,56 @@ from ecstfl.clips import temporal
 settings = lessons.start("03")
 
 # %% [markdown]
-# ## A clip
+# ## Three ways, one clip
 #
-# Here is a rendered clip. Claim 2 asks for "the same number of frames" for each video, by interpolation
-# or by choosing key frames; the paper takes 16.
+# Claim 2 asks for "the same number of frames" for each video, by interpolation or by choosing key
+# frames. The paper takes 16, by an interpolation called [TIM](../docs/glossary.md#tim). Here is one
+# rendered clip, made into 16 frames in three ways:
+#
+# * **uniform** takes frames that exist, at equal distances;
+# * **linear** blends two neighbours;
+# * **TIM** lays one smooth curve through all frames and reads it at 16 places.
+#
+# Before you look:
+
+# %%
+difference = guess_number(
+    "03-difference",
+    "How far are the TIM frames from the linear ones, on average over all pixels, in grey levels of 255?",
+    0,
+    30,
+    digits=1,
+)
+difference
 
 # %%
 name, frames = lessons.embedded_clip("Surprise")
 n, T = len(frames), 16
-every = np.linspace(0, n - 1, min(n, 12)).round().astype(int)
-plots_frames.filmstrip(
-    {f"{n} frames, 12 shown (rendered)": frames[every]},
-    f"The rendered clip has {n} frames, the network wants {T}",
-    ticks={f"{n} frames, 12 shown (rendered)": [str(k) for k in every]},
+WAYS = {"uniform": "uniform", "linear": "linear", "TIM": "tim"}
+three = {title: temporal.normalise_length(frames, T, way) for title, way in WAYS.items()}
+playing(
+    three,
+    f"The same rendered face three times, side by side, with surprise coming and going: {n} frames made into {T} by uniform choice, by linear interpolation and by TIM. By eye they hardly differ.",
+    fps=8,
+)
+
+# %%
+apart = np.abs(three["TIM"].astype(float) - three["linear"].astype(float))
+assert 0 < apart.mean() < 30
+difference.truth(
+    apart.mean(),
+    f"The largest difference of a pixel is {apart.max():.0f}: it lies where the mouth moves.",
 )
 
 # %% [markdown]
-# ## Choose: frames that exist
+# By eye the three hardly differ. Look at the mouth when it opens and shuts: a blend shows half a
+# mouth there, which no frame of the video had.
 #
-# The plainest way takes frames at equal distances, the first and the last included.
+# <details><summary>Think: which of the three would you give to a network that must tell a blink from closed
+# eyes?</summary>A blink lasts two or three frames. Uniform may skip it, but what it keeps is real. Linear and TIM
+# blend it with its neighbours: eyes half open, a little too long. None is right for all questions.</details>
+#
+# ## Choose: frames that exist
 
 # %% [markdown] exercise="3.1" part="task" level=1
 # ### Exercise 3.1: Evenly spaced
@@ -250,9 +283,85 @@ def linear_matrix(n, T):
 # %% [markdown]
 # ## Bend: TIM
 #
-# Linear interpolation has a corner at each frame. TIM, the method of the paper, lays a **smooth** curve
-# through the frames instead. Each frame is a point in a space with as many axes as pixels; n frames are
-# n beads on a string, and a string has well-known shapes of vibration: sines,
+# Linear interpolation has a corner at each frame. TIM lays a **smooth** curve through the frames
+# instead. How it finds the curve is the optional part below. What comes out is again **one matrix** that
+# depends on the two lengths only, not on the clip, so that all three ways are of one kind: new = old @ A.
+#
+# Follow one pixel, the one that changes most, through time. A smooth curve through given points may
+# swing beyond them. How far?
+
+# %%
+beyond = guess_number(
+    "03-overshoot",
+    "How far does TIM leave the range of this pixel's frames, in grey levels of 255?",
+    0,
+    60,
+)
+beyond
+
+# %% closed=true
+step = settings.choose(smoke=8, quick=4, full=2)
+small = frames[:, ::step, ::step]
+flat = small.reshape(n, -1).astype(float)
+pixel = flat[:, flat.std(axis=0).argmax()]
+fine = 8 * (n - 1) + 1
+when = np.linspace(1, n, fine)
+curves = {
+    "linear": (when, pixel @ temporal.linear_matrix(n, fine)),
+    "TIM": (when, pixel @ temporal.tim_matrix(n, fine)),
+}
+overshoot = max(curves["TIM"][1].max() - pixel.max(), pixel.min() - curves["TIM"][1].min(), 0)
+plots_frames.interpolated_pixel(
+    pixel, curves, f"TIM is smooth and overshoots by up to {overshoot:.0f} of 255 grey levels"
+)
+
+# %%
+beyond.truth(overshoot, "A value of 258 must be cut off at 255: in eight bits it would become 2.")
+
+# %% [markdown]
+# ## Try it
+#
+# Make the clip shorter or longer. With `first` near the end few frames are left: what do the three make
+# of them?
+
+
+# %% closed=true
+def strip(T=16, first=0):
+    """Show T frames by each method, at most 12 of them."""
+    rows = {}
+    for title, way in WAYS.items():
+        shown = temporal.normalise_length(frames[first:], T, way)
+        rows[title] = shown[np.linspace(0, T - 1, min(T, 12)).round().astype(int)]
+    return plots_frames.filmstrip(
+        rows, f"{len(frames) - first} rendered frames made into {T}, three ways"
+    )
+
+
+play(strip, T=(2, 48), first=(0, n - 4))
+
+# %% [markdown]
+# ## Does it matter for the score?
+
+# %%
+cause = guess_choice(
+    "03-score",
+    "ResNet18 + LSTM scores 53.08 on DFEW with TIM frames (Jiang et al. 2020), and 63.85 in a later rerun on raw frames (Former-DFER, 2021). Is TIM to blame?",
+    ["yes", "no", "these two numbers cannot tell"],
+)
+cause
+
+# %%
+cause.truth("these two numbers cannot tell", "Other things changed between the two papers, too.")
+
+# %% [markdown]
+# Only a run that changes *one* thing can tell, and the package lets you: `PreprocessConfig(temporal=...)`.
+# How to read such a pair of numbers: [How to read a paper of this field](../docs/reading.md).
+
+# %% [markdown] closed=true
+# ## Optional: the mathematics of TIM
+#
+# Each frame is a point in a space with as many axes as pixels; n frames are n beads on a string, and a
+# string has well-known shapes of vibration: sines,
 #
 # $$f_k(t) = \sin\!\Big(\pi k t + \frac{\pi (n - k)}{2 n}\Big), \qquad k = 1, \dots, n - 1,$$
 #
@@ -363,8 +472,6 @@ def tim_by_hand(frames, T):
     return new.T.reshape(T, *frames.shape[1:])
 
 
-step = settings.choose(smoke=8, quick=4, full=2)
-small = frames[:, ::step, ::step]
 by_hand = tim_by_hand(small, T)
 gap_published = np.abs(by_hand - temporal.tim_published(small, T)).max()
 gap_package = np.abs(by_hand - temporal.tim(small, T)).max()
@@ -396,47 +503,6 @@ A = temporal.tim_matrix(n, T)
 assert np.allclose(A.sum(axis=0), 1)
 
 # %% [markdown]
-# ## What is the difference to see?
-#
-# Follow one pixel, the one that changes most, through time:
-
-# %%
-flat = small.reshape(n, -1).astype(float)
-pixel = flat[:, flat.std(axis=0).argmax()]
-fine = 8 * (n - 1) + 1
-when = np.linspace(1, n, fine)
-curves = {
-    "linear": (when, pixel @ temporal.linear_matrix(n, fine)),
-    "TIM": (when, pixel @ temporal.tim_matrix(n, fine)),
-}
-overshoot = max(curves["TIM"][1].max() - pixel.max(), pixel.min() - curves["TIM"][1].min(), 0)
-plots_frames.interpolated_pixel(
-    pixel, curves, f"TIM is smooth and overshoots by up to {overshoot:.0f} of 255 grey levels"
-)
-
-# %%
-METHODS = {"uniform": "frames that exist", "linear": "blends of two", "tim": "smooth blends of all"}
-
-
-def strip(T=16, first=0):
-    """Show T frames by each method, at most 12 of them."""
-    rows = {}
-    for method, what in METHODS.items():
-        shown = temporal.normalise_length(frames[first:], T, method)
-        rows[f"{method}: {what}"] = shown[np.linspace(0, T - 1, min(T, 12)).round().astype(int)]
-    return plots_frames.filmstrip(
-        rows, f"{len(frames) - first} rendered frames made into {T}, three ways"
-    )
-
-
-play(strip, T=(2, 48), first=(0, n - 4))
-
-# %% [markdown]
-# By eye they hardly differ, but for the moments when the mouth opens and shuts: there a blend shows half
-# a mouth, which no frame of the video had. Does it matter for the score? In the literature it seems to: ResNet18 + LSTM has 53.08 WAR on DFEW with TIM frames (Jiang et
-# al. 2020), and 63.85 in a later rerun on raw frames (Former-DFER, 2021). But other things changed too.
-# Only a run that changes *one* thing can tell, and the package lets you: `PreprocessConfig(temporal=...)`.
-#
 # ## Checkpoint
 
 # %% part="quiz"
@@ -463,10 +529,14 @@ question(
     ],
 )
 
+# %%
+progress()
+
 # %% [markdown]
 # ## Summary
 #
 # * Choosing keeps real frames; interpolating makes new ones.
+# * By eye the three ways hardly differ; whether a network cares is a question for a run that changes one thing.
 # * TIM is a cosine interpolation: one fixed matrix for each pair (n, T), whose columns sum to 1.
 # * Published formulas can be simplified. Keep the published version to check against.
 #

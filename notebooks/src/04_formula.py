@@ -1,5 +1,5 @@
 # Text source of lesson 04. Build: make notebooks ARGS=04
-# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+# ruff: noqa: E501 (prose in tables)
 
 # %% [markdown] part="header"
 # # 04 · The EC-STFL formula

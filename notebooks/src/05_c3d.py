@@ -1,5 +1,5 @@
 # Text source of lesson 05. Build: make notebooks ARGS=05
-# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+# ruff: noqa: E501 (prose in tables)
 
 # %% [markdown] part="header"
 # # 05 · C3D: the network that sees time

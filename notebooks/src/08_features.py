@@ -1,5 +1,5 @@
 # Text source of lesson 08. Build: make notebooks ARGS=08
-# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+# ruff: noqa: E501 (prose in tables)
 
 # %% [markdown] part="header"
 # # 08 · Feature space: what a map shows, and what it cannot

@@ -1,14 +1,14 @@
 # Text source of lesson 09. Build: make notebooks ARGS=09
-# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+# ruff: noqa: E501 (prose in tables)
 
 # %% [markdown] part="header"
 # # 09 · Other networks, other losses
 #
 # The patent says "a deep neural network", and takes C3D. The paper adds six more, and one rival loss.
-# What changes when you exchange the network? And is EC-STFL the only way to gather and to part?
+# Which network would you take? Is EC-STFL the only way to gather and to part? You decide, and train.
 #
-# **You will learn to** *count* what a network costs, *tap* any of eight, *derive* two rival losses by hand,
-# *compare* losses by their pull, and *doubt* a column of printed gains.
+# **You will learn to** *count* what a network costs, *doubt* a column of printed gains, *derive* two
+# rival losses by hand, *compare* losses by their pull, and *choose* a network and a loss to train.
 #
 # | | |
 # |---|---|
@@ -21,22 +21,20 @@
 
 # %% part="setup"
 import math
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import torch
 from lessonkit import lessons, plots_zoo
 from lessonkit.checks import check, expect
+from lessonkit.guess import guess_choice, guess_number, progress
 from lessonkit.lessons import play
 
 from ecstfl.losses.baselines import CenterLoss, ContrastiveCenterLoss
-from ecstfl.losses.report import batch_report
 
 settings = lessons.start("09")
 
 # %% [markdown]
-# ## What a convolution costs
+# ## Step 1: what a convolution costs
 #
 # A 3-D convolution slides a block of numbers over time, height and width. Its parameters are stored once;
 # it multiplies at every place of its output.
@@ -126,65 +124,65 @@ def conv_cost(inputs, outputs, kernel, places):
 
 
 # %% [markdown]
-# ## Eight networks
+# ## Step 2: choose a network
 #
-# All of them take the same clips and have a layer before the classifier that EC-STFL can tap (claim 3-2).
-# At the size of the paper, 16 frames of 112 pixels; counted without allocating a single weight:
+# Eight networks, at the size of the paper: 16 frames of 112 pixels. All have a layer before the classifier
+# that EC-STFL can [tap](../docs/glossary.md#tap) (claim 3-2). You have two cores and little time, so
+# multiply-adds are what you pay.
 
 # %%
-from lessonkit.costs import network_cost
+from ecstfl.models.backbones import BACKBONES, TITLES, BackboneConfig
 
-from ecstfl.models.backbones import BACKBONES, TITLES, BackboneConfig, build_backbone
-from ecstfl.models.tap import Tap
+cheapest = guess_choice(
+    "09-cheapest",
+    "Which of the eight needs the fewest multiply-adds for a clip?",
+    [TITLES[name] for name in BACKBONES],
+)
+cheapest
+
+# %% closed=true
+from lessonkit.costs import network_cost
 
 FULL_FC = {"c3d": 4096, "vgg11-lstm": 512, "resnet18-lstm": 512}
 rows = [
     network_cost(BackboneConfig(name=name, width=64, fc=FULL_FC.get(name, 256)), 16, 112)
     for name in BACKBONES
 ]
-print(f"{'network':14s} {'tap':9s} {'features':>8s} {'parameters':>12s} {'multiply-adds':>14s}")
-for row in rows:
-    print(
-        f"{row.title:14s} {row.tap:9s} {row.dim:8d} {row.parameters:12,d} {row.multiply_adds / 1e9:12.1f} G"
-    )
-    assert row.parameters > 1e6
-c3d = rows[0]
+c3d, cheap = rows[0], min(rows, key=lambda row: row.multiply_adds)
 assert round(c3d.multiply_adds / 1e9, 1) == 38.5
-cheap = min(rows, key=lambda row: row.multiply_adds)
 plots_zoo.costs(
     rows,
     f"C3D has the most parameters ({c3d.parameters / 1e6:.0f} M); {cheap.title} multiplies {c3d.multiply_adds / cheap.multiply_adds:.0f} times less",
 )
 
+# %%
+cheapest.truth(cheap.title, "It takes 3-D convolutions apart: one over space, one over time.")
+
 # %% [markdown]
 # Most of C3D's parameters sit in two fully connected layers, and one of them is the layer that EC-STFL
-# taps. The others average over time and space first, and have one such layer only: the classifier.
+# taps. The others average over time and space first, and have one such layer only: the classifier. The loss
+# sees a matrix of features and does not care where it comes from.
 #
-# **One loss for all.** Small versions of the eight, none trained, on the same random clips. The loss sees a
-# matrix of features and does not care where it comes from:
+# ## Step 3: what the paper prints for them
+#
+# Seven networks on DFEW, softmax only and with EC-STFL. All seven gains are positive. Were they seven
+# independent coins without any effect:
 
 # %%
-draw = torch.Generator().manual_seed(0)
-noise = torch.randn(14, 3, 16, 64, 64, generator=draw)
-marks = torch.arange(14) % 7
-for name in BACKBONES:
-    torch.manual_seed(0)
-    network = build_backbone(BackboneConfig(name=name, width=8, fc=32), 16, 64)
-    with Tap(network, BackboneConfig(name=name).tap) as tapped, torch.no_grad():
-        _, features = tapped(noise)
-    report = batch_report(features, marks)
-    print(
-        f"{TITLES[name]:14s} features {tuple(features.shape)!s:10s} EC-STFL {report.loss:.3f}, within / between {report.ratio:.3f}"
-    )
-    assert abs(report.ratio - 1) < 0.1  # noise in, nothing gathered
-
-# %% [markdown]
-# ## What the paper prints for them
-#
-# Seven networks on DFEW, softmax only and with EC-STFL. Every gain is positive. The bar below is the spread
-# between two equal trainings, as lesson 07 estimated it from the paper's own figures:
+coins = guess_number(
+    "09-coins",
+    "How likely would seven equal signs be (all up or all down), in percent?",
+    0,
+    25,
+    unit="%",
+    digits=1,
+)
+coins
 
 # %%
+coins.truth(100 * 2 / 2**7, "2 of 128: seven of seven looks strong. But are they independent?")
+
+# %% closed=true
 from lessonkit import audit
 
 from ecstfl.evaluation.published import PAPER_EC_STFL_SCORES, PAPER_ROWS
@@ -196,30 +194,26 @@ after = {
     if row.method.endswith(", EC-STFL")
 }
 printed = {name: (before[name], war) for name, war in after.items()}
-gains = {name: war - base for name, (base, war) in printed.items()}
-for name, gain in gains.items():
-    print(
-        f"{name:14s} {printed[name][0]:.2f} -> {printed[name][1]:.2f}   {gain:+.2f} points (DFEW, as printed)"
-    )
+gains = [war - base for base, war in printed.values()]
 assert len(gains) == 7
-assert min(gains.values()) > 0
+assert min(gains) > 0
 assert printed["R3D18"][1] == printed["I3D-RGB"][1]  # the same row, printed twice
 plots_zoo.published_gains(
     printed,
     audit.run_spread(),
-    f"Seven printed gains of {min(gains.values()):.2f} to {max(gains.values()):.2f} points, and how far two equal trainings lie apart",
+    f"Seven printed gains of {min(gains):.2f} to {max(gains):.2f} points, and how far two equal trainings lie apart",
 )
 
 # %% [markdown]
-# The printed scores pool five folds, five trainings, so their own spread should be smaller, by $\sqrt 5$ if the
-# folds were independent: about a point, and the difference of two such scores 1.4 times that.
+# They share folds, settings and people at the desk, and two rows are identical to the last digit, which
+# two different networks hardly manage. The bar below shows the spread of *one* training, as lesson 07
+# estimated it; printed scores pool five folds, so their own spread is smaller, about a point.
 #
-# Seven of seven looks strong: were they seven independent coins, the chance would be 1 in 64 (two-sided).
-# But they share folds, settings and people at the desk; two rows are identical to the last digit, which
-# two different networks hardly manage; and nothing is printed about the tries that are not in the table. A
-# hint, then. The same question in this kit costs one line a network (`--backbone`), and gets an interval.
+# <details><summary>Think: which one number would you ask the authors for?</summary>The scores of several trainings of
+# <em>one</em> setting. Their spread turns each of the seven gains into something that can be judged. Also
+# good: how many networks were tried and are not in the table.</details>
 #
-# ## The cousins
+# ## Step 4: the cousins
 #
 # Others had wanted tight classes before. All of these are added to the cross-entropy with a weight:
 #
@@ -230,8 +224,8 @@ plots_zoo.published_gains(
 # | supcon | on features of length 1: prefer each partner of my class to all others, softly | Khosla et al. 2020 |
 # | triplet | on features of length 1: a partner nearer than a stranger, by a margin | Schroff et al. 2015 |
 #
-# **Center loss** keeps a centre $c_k$ for each class and costs $\frac12 \sum_i \lVert x_i - c_{y_i}\rVert^2$.
-# After each batch the centres follow:
+# **[Center loss](../docs/glossary.md#center-loss)** keeps a centre $c_k$ for each class and costs
+# $\frac12 \sum_i \lVert x_i - c_{y_i}\rVert^2$. After each batch the centres follow:
 #
 # $$c_k \leftarrow c_k + \alpha \; \frac{\sum_{i:\,y_i = k} (x_i - c_k)}{1 + n_k}, \qquad n_k = \text{clips of class } k.$$
 
@@ -433,62 +427,55 @@ def contrastive_center(x, labels, centers, delta):
 
 
 # %% [markdown]
-# ## Where do they draw?
+# ## Step 5: where do they draw?
 #
 # Fifteen points, three classes, off the origin (+). Arrows show where each loss draws each point; in every
 # panel the longest has the same length. "To own mean" is the mean cosine between the arrow and the way home;
-# "around +" the share of the pull that goes around the origin instead of to or from it. (SupCon and triplet come from a package of their own,
+# "around +" the share of the pull that goes around the origin. (SupCon and triplet need
 # `pip install 'ecstfl[cousins]'`; without it their panels are missing.)
 
 # %%
 play(plots_zoo.loss_arrows, separation=(0.2, 3.0), spread=(0.1, 1.5), seed=(0, 9))
 
+# %% [markdown]
+# Now enlarge all points by 3. What does each loss say?
+
 # %%
+blind = guess_choice(
+    "09-scale",
+    "Which of these does not change at all when all features become 3 times larger?",
+    ["center", "EC-STFL (patent)", "both change"],
+)
+blind
+
+# %% closed=true
 from lessonkit.plots_formula import toy_points
 
 x, y = toy_points(1.5, 0.7)
 x = x + torch.tensor([1.0, 0.5], dtype=x.dtype)
 losses = plots_zoo.toy_losses(x, y)
-pulls = {name: plots_zoo.pull(loss, x, y)[1] for name, loss in losses.items()}
-assert plots_zoo.inward_share(x, y, pulls["center"]) > 0.999  # to the own mean, and nowhere else
-for name in {"supcon", "triplet"} & set(pulls):
-    assert plots_zoo.turning_share(x, pulls[name]) > 0.999  # around the origin, and nowhere else
-
-# %% [markdown]
-# What does each of them *not* see? Move all points, turn them, enlarge them:
-
-# %%
 kinds = {name: lambda z, marks, name=name: plots_zoo.toy_losses(z, marks)[name] for name in losses}
 table = plots_zoo.what_it_sees(kinds, x, y)
 print(f"{'relative change of the loss':28s}" + "".join(f"{how:>16s}" for how in table["center"]))
 for name, row in table.items():
-    print(
-        f"{name:28s}"
-        + "".join(f"{change:16.0e}" if change > 1e-9 else f"{'0':>16s}" for change in row.values())
-    )
+    told = (f"{change:16.0e}" if change > 1e-9 else f"{'0':>16s}" for change in row.values())
+    print(f"{name:28s}" + "".join(told))
 assert max(table["EC-STFL (patent)"].values()) < 1e-9
 assert table["center"]["3 times larger"] > 7.9  # nine times as large
-for name in {"supcon", "triplet"} & set(table):
-    assert table[name]["3 times larger"] < 1e-6
-    assert table[name]["moved by 3"] > 1e-3
+
+# %%
+blind.truth("EC-STFL (patent)", "It sees proportions only: neither place nor scale.")
 
 # %% [markdown]
 # Center loss can be lowered by making *everything* small, and does so unless the cross-entropy holds
-# against it; hence its tiny weight (the paper's is 1e-4). SupCon and triplet live on the unit circle: the
-# origin matters, the length does not. EC-STFL sees neither place nor scale, only proportions. It is that
-# freedom by which one class can run away (lesson 08).
-#
-# ## Follow them
+# against it; hence its tiny weight (the paper's is 1e-4). SupCon and triplet live on the unit circle. EC-STFL
+# sees only proportions, and it is that freedom by which one class can run away (lesson 08).
 #
 # Let the points move, a small step at a time, with centres that follow their class:
 
-# %%
+# %% closed=true
 steps = settings.choose(smoke=40, quick=150, full=600)
 ends = {name: plots_zoo.descend(make, x, y, steps, 0.04) for name, make in kinds.items()}
-for name, end in ends.items():
-    within, between = plots_zoo.class_spread(end, y)
-    print(f"{name:18s} distance to the own mean {within:.2f}, between the means {between:.2f}")
-    assert torch.isfinite(end).all()
 began, gathered = plots_zoo.class_spread(x, y), plots_zoo.class_spread(ends["center"], y)
 assert gathered[0] < 0.5 * began[0]
 assert abs(gathered[1] / began[1] - 1) < 0.05
@@ -497,53 +484,93 @@ plots_zoo.after_descent(ends, x, y)
 # %% [markdown]
 # No loss is right by its picture. Each is a guess about what helps a *classifier* on people it has not seen.
 #
-# ## A tiny training
+# ## Step 6: decide, and train
 #
-# Two other networks and one other loss, on a few rendered clips. It shows that everything fits together, and
-# nothing about which is better: far too few people, far too few epochs. (If one does not move at all, that is a
-# finding about so few epochs, not about the network.)
+# Choose one network and one loss. C3D with softmax only, in the settings of the quick profile, is
+# trained beside it on the same few rendered clips. A λ for each loss is given: they are not comparable.
 
 # %%
-from lessonkit import plots_training
-from lessonkit.practice import practice_clips, practice_run
-from lessonkit.stamp import stamp
+MY_NETWORK = "resnet18-lstm"  # or r3d18, resnet3d18, r2plus1d18, p3d, i3d, vgg11-lstm, c3d
+MY_LOSS = "ec-stfl"  # or softmax, center, contrastive-center
 
+# %%
+mine = guess_number(
+    "09-mine",
+    "How many of the held-out clips will your choice recognise, in percent? Chance is 14.",
+    0,
+    100,
+    unit="%",
+)
+mine
+
+# %%
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from lessonkit.follow import follow
+from lessonkit.practice import practice_clips, practice_run
+
+from ecstfl.experiments.profiles import CENTER, EC_STFL, get_profile
 from ecstfl.training.loop import train_run
 
+WEIGHTS = {
+    "softmax": 0.0,
+    "ec-stfl": EC_STFL.weight,
+    "center": CENTER.weight,
+    "contrastive-center": 0.1,
+}
 clipset, clips = practice_clips(settings.choose(smoke=2, quick=5, full=20))
-epochs = settings.choose(smoke=2, quick=25, full=40)
+epochs = settings.choose(smoke=2, quick=10, full=20)
 width = settings.choose(smoke=4, quick=8, full=16)
-tried = {
-    "C3D, center loss": ("c3d", "center", 1e-4),
-    "3D ResNet-18, EC-STFL": ("resnet3d18", "ec-stfl", 0.1),
-    "ResNet18+LSTM, EC-STFL": ("resnet18-lstm", "ec-stfl", 0.1),
-}
+quick = get_profile("quick")
 place = Path(tempfile.mkdtemp(prefix="lesson09-"))
-runs = {}
-for title, (name, method, weight) in tried.items():
-    backbone = BackboneConfig(name=name, width=width, fc=32)
-    config = practice_run(clipset, method=method, weight=weight, epochs=epochs, backbone=backbone)
-    runs[title] = [train_run(config, clipset, clips, place)]
-    last = runs[title][0]["history"][-1]
-    print(runs[title][0]["name"])
-    print(
-        f"{title:24s} cross-entropy {last['ce']:.2f}, EC-STFL measured {last['ec_stfl']:.2f}, held-out WAR {100 * last['held_out_war']:.0f} % of {runs[title][0]['n_held_out']} clips (synthetic)"
+
+
+def train(network, loss):
+    """Train a small network for a few epochs, the optimiser as in the quick profile."""
+    small = {"width": width, "fc": 8 * width}
+    shape = (
+        replace(quick.backbone, **small) if network == "c3d" else BackboneConfig(network, **small)
     )
-    assert np.isfinite(last["loss"])
-fallen = {
-    title: run[0]["history"][0]["ce"] - run[0]["history"][-1]["ce"] for title, run in runs.items()
-}
-told = ", ".join(f"{drop:.2f} ({title.split(',')[0]})" for title, drop in fallen.items())
+    config = practice_run(clipset, method=loss, weight=WEIGHTS[loss], backbone=shape)
+    config = replace(config, optim=replace(quick.optim, epochs=epochs, batch=28))
+    return train_run(
+        config, clipset, clips, place, progress=follow(f"{TITLES[network]}, {loss}"), score_every=1
+    )
+
+
+baseline = train("c3d", "softmax")
+chosen = train(MY_NETWORK, MY_LOSS)
+assert all(np.isfinite(run["history"][-1]["loss"]) for run in (baseline, chosen))
+
+# %%
+mine.truth(100 * chosen["war"], f"{chosen['n_held_out']} clips, one seed.")
+
+# %% closed=true
+from lessonkit import plots_training
+from lessonkit.stamp import stamp
+
+runs = {"C3D, softmax": [baseline], f"{TITLES[MY_NETWORK]}, {MY_LOSS} (your choice)": [chosen]}
 stamp(
     plots_training.curves(
-        runs, f"Synthetic clips, {epochs} epochs, one seed each: cross-entropy falls by {told}"
+        runs,
+        f"Rendered clips, {epochs} epochs, one seed: C3D {100 * baseline['war']:.0f} %, your choice {100 * chosen['war']:.0f} % of {chosen['n_held_out']} held-out clips",
     ),
-    *[run[0] for run in runs.values()],
+    baseline,
+    chosen,
     fresh=True,
 )
 
 # %% [markdown]
-# To ask the question in earnest: `ecstfl reproduce --profile full`, all methods and several seeds, then lesson 07's
+# Which of the two is better? So few clips cannot say. (Here every class has the same number of clips, so
+# [UAR and WAR](../docs/glossary.md#uar) are equal, and one is shown.)
+#
+# <details><summary>Think: how far apart would the two have to be, on this many clips, before luck is a poor
+# explanation?</summary>A score on n clips has a standard error of about 50 / √n points: 7 points for 56 clips, and the
+# difference of two networks more. Training adds luck of its own. So below 20 points or so: nothing.</details>
+#
+# To ask in earnest: `ecstfl reproduce --profile full --backbone r3d18`, several seeds, then lesson 07's
 # intervals.
 #
 # ## Checkpoint
@@ -587,6 +614,9 @@ question(
         "The patent asks for one of the last layers, and leaves the network free.",
     ],
 )
+
+# %%
+progress()
 
 # %% [markdown]
 # ## Summary

@@ -1,5 +1,5 @@
 # Text source of lesson 10. Build: make notebooks ARGS=10
-# ruff: noqa: E501, F821 (prose in tables; question() is the builder's)
+# ruff: noqa: E501 (prose in tables)
 
 # %% [markdown] part="header"
 # # 10 · Recognise your own video, and know what it is worth
@@ -752,4 +752,4 @@ question(
 # * Geifman and El-Yaniv, *Selective classification for deep neural networks*, NeurIPS 2017, arXiv 1705.08500.
 # * `docs/predict.md` and `models/MODEL_CARD.md` of this repository.
 #
-# This was the last lesson. Take the table of lesson 07, your own runs, and write down what you can show.
+# Next: 11, the capstone: what can a printed table carry?

@@ -5,6 +5,7 @@ a real SIGKILL: no handler runs, nothing is flushed.
 """
 
 import contextlib
+import json
 import multiprocessing
 import os
 import random
@@ -29,22 +30,22 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 HERE = Path(__file__).parents[1]
 
 PROLOGUE = f"""
-import os, random, signal, sys, time
+import json, os, random, signal, sys, time, traceback
 from pathlib import Path
 sys.path.insert(0, {str(HERE)!r})
 import torch
+import torch._dynamo  # which the first step of an optimizer imports, here before every fork
 torch.set_num_threads(1)
 from toy import toy_config, toy_data
 from ecstfl.runs import run_folder as runs
 from ecstfl.training import train_all
-clipset, clips = toy_data()
-folder = Path(sys.argv[1])
+clipset, clips = toy_data(groups=3, folds=3)
 
 class Prepared:
     pass
 
 prepared, places = Prepared(), Prepared()
-prepared.clipset, prepared.clips, places.results = clipset, clips, folder
+prepared.clipset, prepared.clips = clipset, clips
 
 def work(configs, prepare=lambda: None):
     '''Start a process that trains what is pending; return its id.'''
@@ -55,7 +56,6 @@ def work(configs, prepare=lambda: None):
         prepare()
         train_all._train_pending(configs, prepared, places, "cpu", lambda *_: None, lambda *_: None)
     except BaseException:
-        import traceback
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
@@ -68,18 +68,54 @@ def end(pid):
 """
 
 
-def processes(code, *arguments):
-    """Run code after the prologue; return its last line."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROLOGUE + textwrap.dedent(code), *map(str, arguments)],
-        capture_output=True,
+SERVE = """
+for line in sys.stdin:  # each piece of code in a child, which has the imports and nothing else
+    code, where, arguments = json.loads(line)
+    folder = places.results = Path(where)
+    child = os.fork()
+    if not child:
+        try:
+            with (folder / "said").open("w") as said:
+                os.dup2(said.fileno(), 1), os.dup2(said.fileno(), 2)
+            exec(code, globals())
+            sys.stdout.flush()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """A function that runs code after the prologue, in a process of its own, below a folder.
+
+    It returns the last line that the code prints.
+    """
+    server = subprocess.Popen(
+        [sys.executable, "-c", PROLOGUE + SERVE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=500,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "broken" not in done.stderr, done.stderr
-    return done.stdout.splitlines()[-1]
+
+    def run(code, folder, *arguments):
+        print(
+            json.dumps([textwrap.dedent(code), str(folder), arguments]),
+            file=server.stdin,
+            flush=True,
+        )
+        status = int(server.stdout.readline())
+        said = (folder / "said").read_text()
+        assert status == 0, said
+        assert "broken" not in said, said
+        return said.splitlines()[-1]
+
+    yield run
+    server.stdin.close()
+    server.wait()
 
 
 def left(results, config):
@@ -96,7 +132,7 @@ def quiet(tmp_path_factory):
     On one thread, as in the processes: last digits depend on the number of threads.
     """
     folder, known = tmp_path_factory.mktemp("quiet"), {}
-    clipset, clips = toy_data()
+    clipset, clips = toy_data(groups=3, folds=3)
     threads = torch.get_num_threads()
 
     def of(config):
@@ -113,13 +149,13 @@ def quiet(tmp_path_factory):
 
 
 def config_of(epochs, seed=0, fold=1):
-    return toy_config(toy_data()[0], epochs=epochs, seed=seed, fold=fold)
+    return toy_config(toy_data(groups=3, folds=3)[0], epochs=epochs, seed=seed, fold=fold)
 
 
-def test_ten_kills_at_random_moments_change_nothing(tmp_path, quiet):
+def test_ten_kills_at_random_moments_change_nothing(tmp_path, quiet, processes):
     seed = random.SystemRandom().randrange(10**6)
     code = """
-        draws = random.Random(int(sys.argv[2]))
+        draws = random.Random(*arguments)
         configs = [toy_config(clipset, epochs=12)]
         trial = work([toy_config(clipset, epochs=12, seed=7)])
         started = time.monotonic()
@@ -142,8 +178,7 @@ def test_ten_kills_at_random_moments_change_nothing(tmp_path, quiet):
     assert left(tmp_path, config) == FILES
 
 
-@pytest.mark.slow
-def test_a_kill_at_every_step_of_every_write_changes_nothing(tmp_path, quiet):
+def test_a_kill_at_every_step_of_every_write_changes_nothing(tmp_path, quiet, processes):
     """Half-written, written, synced, renamed, unlinked: a process dies at each of these points."""
     code = """
         class Half:
@@ -219,7 +254,7 @@ SHARED = """
 """
 
 
-def test_three_processes_share_a_plan_and_train_nothing_twice(tmp_path, quiet):
+def test_three_processes_share_a_plan_and_train_nothing_twice(tmp_path, quiet, processes):
     code = SHARED + (
         """
     pids = [work(configs[n:] + configs[:n]) for n in (0, 1, 2)]
@@ -235,7 +270,9 @@ def test_three_processes_share_a_plan_and_train_nothing_twice(tmp_path, quiet):
         assert outcome(tmp_path, config) == quiet(config)
 
 
-def test_when_one_of_three_is_killed_the_next_command_finishes_its_run_only(tmp_path, quiet):
+def test_when_one_of_three_is_killed_the_next_command_finishes_its_run_only(
+    tmp_path, quiet, processes
+):
     code = SHARED + (
         """
     pids = [work(configs[n:] + configs[:n]) for n in (0, 1, 2)]

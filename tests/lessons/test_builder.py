@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("jupytext")
 
+from lessonkit import lab
 from lessonkit.builder import books, execution, reading
 
 from ecstfl.errors import UserError
@@ -164,3 +165,41 @@ def test_first_cell_stops_with_a_sentence(first_cell, address, failing, told):
         first_cell(address, failing=failing)
     assert error.value._render_traceback_() == [str(error.value)]
     assert "\n" not in str(error.value)
+
+
+def test_links_to_documents_hold_wherever_a_variant_lies():
+    text = "See [TIM](../docs/glossary.md#tim) and [the list](README.md)."
+    deeper = text.replace("../docs", "../../docs")
+    assert books._documents(text, "complete") == text
+    assert books._documents(text, "student") == deeper
+    for apart in ("solution", "course"):
+        assert books._documents(text, apart) == "See TIM and [the list](README.md)."
+    assert lab._at_home(deeper) == deeper  # notebooks/my lies as deep as notebooks/student
+    assert "(../../../docs/glossary.md#tim)" in lab._solved_at_home(text)
+
+
+def test_a_cell_marked_closed_is_folded_away(tmp_path):
+    path = tmp_path / "01_test.py"
+    path.write_text(
+        HEAD
+        + "# %% closed=true\nx = 1\n\n# %% [markdown] closed=true\n# ## Optional\n\n# %%\ny = 2\n"
+    )
+    book = books.complete_notebook(reading.read_lesson(path), MEASURED)
+    _, _, code, heading, shown = book.cells
+    assert code.metadata["jupyter"] == {"source_hidden": True}
+    assert heading.metadata["jp-MarkdownHeadingCollapsed"]
+    assert not shown.metadata
+
+
+def test_minutes_are_a_range():
+    done = execution.Execution(None, seconds=61.0, memory=700_000_000)
+    assert execution.measured_texts(done) == {"minutes": "1.5 to 4.5", "memory": "0.75 GB"}
+
+
+def test_every_link_to_the_glossary_meets_a_heading():
+    headings = re.findall(r"^### (.+)$", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    known = {heading.lower().replace(" ", "-") for heading in headings}
+    assert len(known) == len(headings) >= 40
+    for path in [*reading.sources(ROOT), *(ROOT / "docs").glob("*.md")]:
+        named = set(re.findall(r"glossary\.md#([\w-]+)", path.read_text(encoding="utf-8")))
+        assert named <= known, path.name

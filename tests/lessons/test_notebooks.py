@@ -106,6 +106,8 @@ def test_built_notebook_is_whole_and_clean(lesson):
         assert "execution" not in cell.metadata  # time stamps
         for output in cell.get("outputs", []):  # widgets have random ids
             assert not any("widget" in kind for kind in output.get("data", {}))
+            if "image/png" in output.get("data", {}):  # what a picture says to who cannot see it
+                assert output.metadata.get("image/png", {}).get("alt", ""), cell.source
 
 
 def test_refresh_carries_text_over_and_leaves_changed_code_to_build(tmp_path):

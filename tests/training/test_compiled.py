@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -38,9 +39,23 @@ class Killed(BaseException):
     """Raised in the middle of a training, as Ctrl-C is."""
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-def test_a_compiled_run_is_the_plain_one_up_to_rounding_and_resumes_to_the_bit(data, tmp_path):
+BACKENDS = [
+    "eager",  # captures the same graph and compiles nothing
+    pytest.param(
+        "inductor",
+        marks=[
+            pytest.mark.slow,
+            pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_compiled_run_is_the_plain_one_up_to_rounding_and_resumes_to_the_bit(
+    backend, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     clipset, clips = data
     plain = train_run(config_of(clipset), clipset, clips, tmp_path / "plain")
     config = config_of(clipset, compile="on")

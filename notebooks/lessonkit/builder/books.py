@@ -169,6 +169,15 @@ def navigation(lesson: Lesson, variant: str) -> str:
     return " · ".join(links)
 
 
+def _documents(text: str, variant: str) -> str:
+    """Let links to documents hold where a variant lies; the sources write ``](../docs/...)``."""
+    if variant == "student":
+        return text.replace("](../docs/", "](../../docs/")
+    if variant in ("solution", "course"):  # these lie apart from the documents
+        return re.sub(r"\[([^]]*)\]\(\.\./docs/[^)]*\)", r"\1", text)
+    return text
+
+
 def _cell_texts(lesson: Lesson, variant: str, measured: dict[str, str]) -> list[tuple[Cell, str]]:
     """Return (cell, text) of a variant: ``complete``, ``student``, ``solution`` or ``course``."""
     out = []
@@ -200,6 +209,8 @@ def _cell_texts(lesson: Lesson, variant: str, measured: dict[str, str]) -> list[
             text = stub(text, cell.exercise)
         elif cell.part in ("answer", "hidden") and variant != "course":
             text = without_markers(text)
+        if cell.kind == "markdown":
+            text = _documents(text, variant)
         if k == last and k > 0 and links:
             text = f"{text}\n\n{links}"
         out.append((cell, text))
@@ -238,8 +249,10 @@ def _plain_cell(cell: Cell, text: str) -> Any:
     made = new(text)
     if cell.part == "answer":
         made.metadata["tags"] = [f"exercise-{cell.exercise}"]
-    if cell.part in ("quiz", "install"):  # JupyterLab folds them away
-        made.metadata["jupyter"] = {"source_hidden": True}
+    if cell.part in ("quiz", "install") or (cell.closed and cell.kind == "code"):
+        made.metadata["jupyter"] = {"source_hidden": True}  # JupyterLab folds it away
+    elif cell.closed:  # and all that stands under this heading
+        made.metadata["jp-MarkdownHeadingCollapsed"] = True
     return made
 
 
@@ -284,7 +297,8 @@ def _expected(outputs: Sequence[Any]) -> tuple[str, dict[str, Any]]:
         if "image/png" in data:
             name = f"expected{len(attachments)}.png"
             attachments[name] = {"image/png": data["image/png"]}
-            lines += [f"![expected figure](attachment:{name})", ""]
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt", "a figure")
+            lines += [f"![{re.sub(r'[][]', '', alt)}](attachment:{name})", ""]
         else:
             text = output.get("text", data.get("text/plain", ""))
             lines += ["```text", text.rstrip("\n"), "```", ""]

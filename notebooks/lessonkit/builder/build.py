@@ -77,7 +77,7 @@ def build(root: Path, only: Sequence[str] = (), profile: str = "quick") -> None:
     for path in sources(root, only):
         lesson = read_lesson(path)
         draft = complete_notebook(lesson, {"minutes": "?", "memory": "?"})
-        done = execute(draft, root / "notebooks", profile=profile)
+        done = execute(draft, root / "notebooks", profile=profile, frames=True)
         complaints = examine_outputs(done.notebook, [f for f in forbidden if len(f) > 3])
         if complaints:
             raise UserError(f"{lesson.name}: " + "; ".join(complaints))
@@ -200,6 +200,8 @@ _DOCUMENTS: Final = {
     "recipe": "How the settings of training were chosen (lesson 06)",
     "results": "What was found (lesson 07)",
     "predict": "Recognise the expression in a video (lesson 10)",
+    "reading": "How to read a paper of this field, and what to try next (lesson 11)",
+    "glossary": "Glossary: the words of the lessons",
 }
 
 
@@ -233,7 +235,8 @@ def index_page(root: Path) -> str:
         )
     lines += [
         "",
-        "Minutes and memory are measured by the build (quick profile, CPU), rounded up.",
+        "Minutes and memory are measured by the build (quick profile, CPU), rounded up; on cores",
+        "that are shared with other work it takes up to three times as long.",
         "",
         "## To read beside the lessons",
         "",

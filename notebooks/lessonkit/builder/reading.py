@@ -15,6 +15,9 @@ line:
 ``# %% exercise="4.1" part="right" about="..."``  another right answer: tests only
 ``# %% part="quiz"``                   question(text, options, right=1, why=[...]); sealed
 =====================================  ========================================================
+
+``closed=true`` in that line folds a code cell away, or all that stands under a heading. JupyterLab
+opens it with a click; *Run All* runs it as any other.
 """
 
 from __future__ import annotations
@@ -55,6 +58,7 @@ class Cell:
     points: int = 0
     level: int = 0
     about: str = ""
+    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,7 @@ def read_lesson(path: Path) -> Lesson:
             int(meta.get("points", 0)),
             int(meta.get("level", 0)),
             meta.get("about", ""),
+            bool(meta.get("closed", False)),
         )
         if cell.part not in PARTS or bool(cell.exercise) != (cell.part in _EXERCISE_PARTS):
             raise UserError(
