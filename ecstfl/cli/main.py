@@ -248,7 +248,7 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
         "--against",
         type=Path,
         metavar="DIR",
-        help="compare with the runs of another results folder, e.g. results/landed/full, and say "
+        help="compare with the runs of another results folder, e.g. results/landed/quick, and say "
         "whether the result is the same within its tolerance",
     )
     _add_places(parser)

@@ -87,7 +87,7 @@ def reference_runs(results: Path, configs: Sequence[RunConfig]) -> list[Run]:
     if not runs:
         raise UserError(
             f"{results} holds no finished run to compare with: name a results folder, "
-            "for example results/landed/full"
+            "for example results/landed/quick"
         )
     if not {run["config_hash"] for run in runs} & {config.hash for config in configs}:
         raise UserError(

@@ -29,13 +29,13 @@ def test_a_pair_differs_in_the_loss_alone():
 
 
 def test_kinds_are_kept_apart_and_ordered():
-    for folder, kind in (("quick", "test"), ("lambda-sweep", "validation")):
-        runs = [one.run for one in reference_runs(folder, evaluate=kind)]
-        assert {run["config"]["evaluate"] for run in runs} == {kind}
+    for folder in ("quick", "unbounded"):
+        runs = [one.run for one in reference_runs(folder)]
+        assert {run["config"]["evaluate"] for run in runs} == {"test"}
         order = [(run["config"]["fold"], run["config"]["seed"]) for run in runs]
         assert order == sorted(order)
-    with pytest.raises(UserError, match="no finished test run"):
-        reference_runs("lambda-sweep", evaluate="test")
+    with pytest.raises(UserError, match="no finished validation run"):
+        reference_runs("quick", evaluate="validation")
     with pytest.raises(UserError, match="no pair of softmax and island"):
         reference_pairs("quick", "island")
     with pytest.raises(UserError, match="there are"):
@@ -89,8 +89,8 @@ def test_weights_are_kept_apart_and_asked_for(tmp_path, monkeypatch):
 
 
 def test_a_run_is_found_by_its_name_in_any_folder():
-    for folder, kind in (("quick", "test"), ("lambda-sweep", "validation")):
-        one = reference_runs(folder, evaluate=kind)[0]
+    for folder in ("quick", "unbounded"):
+        one = reference_runs(folder)[0]
         assert find_reference_run(one.run["name"]).directory == one.directory
     with pytest.raises(UserError, match="no landed run is named 'nobody'"):
         find_reference_run("nobody")
