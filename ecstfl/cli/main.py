@@ -242,9 +242,6 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
         "--no-train", action="store_true", help="render the runs that are finished, train none"
     )
     parser.add_argument(
-        "--explain", metavar="CELL", help="print the runs behind a number, e.g. 'C3D, EC-STFL:WAR'"
-    )
-    parser.add_argument(
         "--against",
         type=Path,
         metavar="DIR",
@@ -257,7 +254,6 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
 
 def _reproduce(args: argparse.Namespace) -> int:
     from ecstfl.distributed import process_group
-    from ecstfl.experiments.explain import explain
     from ecstfl.experiments.plan import choose_device, make_plan
     from ecstfl.experiments.profiles import choose_methods, get_profile
     from ecstfl.experiments.reproduce import reproduce
@@ -271,21 +267,8 @@ def _reproduce(args: argparse.Namespace) -> int:
     clipset = _open(args)
     with process_group(choose_device(args.device)):
         plan = make_plan(profile, clipset, places, folds=args.folds, seeds=args.seeds)
-        if args.explain:
-            print(explain(_with_runs(args, places), plan.runs, args.explain))
-        else:
-            reproduce(plan, places, work, against=args.against)
+        reproduce(plan, places, work, against=args.against)
     return 0
-
-
-def _with_runs(args: argparse.Namespace, places: Places) -> Path:
-    """Return the results to explain: in a fresh clone those that came with it."""
-    reference = Path("results", "landed", places.results.name)
-    mine, theirs = (any(x.glob("runs/*/run.json")) for x in (places.results, reference))
-    if args.results is not None or mine or not theirs:
-        return places.results
-    print(f"Nothing is finished in {places.results}: these are the reference results {reference}")
-    return reference
 
 
 def _add_study(commands: argparse._SubParsersAction) -> None:

@@ -120,7 +120,7 @@ def run_preprocess(
     """Prepare what the user points at and write the result to a folder.
 
     Written to ``out``: ``clips.npy`` (n, T, S, S, 3) with ``manifest.csv`` (row, id, path, label,
-    group, fold, coverage, checksum), ``report.json``, ``report.txt``, ``contact_sheet.png``, and
+    group, fold, coverage), ``report.json``, ``report.txt``, ``contact_sheet.png``, and
     ``cache/``, from which an interrupted run goes on.
 
     Args:

@@ -7,8 +7,7 @@ identities, and over seeds where there are several
 deviation between them. Differences are to the softmax-only row of the same setting, in pairs. A
 table that is synthetic, quick or incomplete says so.
 
-:func:`page` gives the table as text, :func:`to_csv` its numbers;
-:func:`ecstfl.experiments.explain.explain` tells where one comes from.
+:func:`page` gives the table as text, :func:`to_csv` its numbers.
 """
 
 from __future__ import annotations

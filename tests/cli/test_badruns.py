@@ -112,20 +112,6 @@ def test_numbers_that_are_none_are_refused():
         OptimConfig(lr=float("nan"))
 
 
-def test_an_unknown_metric_of_a_cell_is_told(tmp_path):
-    from ecstfl.experiments.explain import explain
-
-    config = toy_config(toy_data()[0])
-    run, features = made_up_run(config)
-    write_features(run_directory(tmp_path, config), **features)
-    write_json(run_directory(tmp_path, config) / "run.json", run)
-    with pytest.raises(UserError, match="no cell '1:F1': give ROW:COLUMN"):
-        explain(tmp_path, [config], "1:F1")
-
-
-# ---- broken and foreign run directories --------------------------------------------------------
-
-
 def planted(results, config, change):
     """A finished run whose run.json was changed."""
     run, features = made_up_run(config)

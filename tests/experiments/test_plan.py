@@ -70,15 +70,3 @@ def test_profile_and_data_are_those_of_the_runs_that_are_named(tmp_path):
         assert inferred("--results", tmp_path)[1] == "embedded"
     (tmp_path / "plan.json").write_bytes(b"\xff")
     assert settings_of(tmp_path) == {}
-
-
-def test_a_number_is_explained_in_a_fresh_clone(tmp_path, monkeypatch, capsys):
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "landed").symlink_to(ROOT / "results" / "landed")
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["reproduce", "--explain", "2:WAR"]) == 0
-    out = capsys.readouterr().out
-    assert "these are the reference results results/landed/quick" in out
-    assert "C3D, EC-STFL (patent, lambda 0.1), WAR: 52.86" in out
-    assert cli.main(["reproduce", "--explain", "2:WAR", "--profile", "smoke"]) == 2
-    assert "no finished run of this plan in results/smoke" in capsys.readouterr().err
