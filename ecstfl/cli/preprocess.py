@@ -10,7 +10,7 @@ from typing import Any
 from ecstfl.clips import temporal
 from ecstfl.clips.array import write_clip_array
 from ecstfl.clips.config import PreprocessConfig
-from ecstfl.clips.contact_sheet import contact_sheet, histogram_lines, save_png
+from ecstfl.clips.contact_sheet import contact_sheet, save_png
 from ecstfl.clips.preprocess_set import preprocess
 from ecstfl.datasets.opening import clips_from_inputs
 from ecstfl.faces import align
@@ -162,12 +162,8 @@ def render_report(report: dict[str, Any]) -> str:
         f"frames: {report['frames_kept']} with a face of {report['frames_read']} read; "
         f"{report['clips_per_second']} clips/s, {report['from_cache']} from cache",
     ]
-    if report["coverage"]["mean"] is not None:
-        lines += [
-            "",
-            f"share of frames with a face (mean {report['coverage']['mean']:.1%}), clips:",
-        ]
-        lines += histogram_lines(report["coverage"]["edges"], report["coverage"]["counts"])
+    if report["mean_coverage"] is not None:
+        lines.append(f"share of frames with a face: {report['mean_coverage']:.1%} in the mean clip")
     for title, items, name in (
         ("left out", report["dropped"], "id"),
         ("not clips", report.get("skipped", []), "path"),

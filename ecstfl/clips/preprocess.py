@@ -191,5 +191,5 @@ def open_backend(config: PreprocessConfig, clip_id: str = "") -> FaceBackend:
     """
     if config.reads_landmarks:
         path = landmark_file(Path(config.landmarks), clip_id)
-        return LandmarkTrack(read_landmarks(path), name=config.backend)
+        return LandmarkTrack(read_landmarks(path))
     return _shared_backend(config.backend, config.detector_side, config.threshold)

@@ -215,7 +215,6 @@ def _report(
             source = str(clip.source)
             dropped.append({"id": clip.id, "source": source, "kind": kind, "reason": reason})
     coverages = [entry.coverage for entry in seen if entry.n_source]
-    edges = np.linspace(0, 1, 11)
     report = {
         "name": clipset.name,
         "synthetic": clipset.synthetic,
@@ -228,11 +227,7 @@ def _report(
         "n_dropped": len(dropped),
         "dropped": dropped,
         "warnings": warnings,
-        "coverage": {
-            "mean": float(np.mean(coverages)) if coverages else None,
-            "edges": edges.round(1).tolist(),
-            "counts": np.histogram(coverages, edges)[0].tolist(),
-        },
+        "mean_coverage": float(np.mean(coverages)) if coverages else None,
         "frames_read": sum(entry.n_source for entry in seen),
         "frames_kept": sum(entry.n_kept for entry in seen),
     }

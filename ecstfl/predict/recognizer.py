@@ -137,7 +137,7 @@ class Recognizer:
         config = self.config.preprocess
         if config.alignment == "none":
             return None
-        if config.backend in ("landmarks", "ground_truth"):
+        if config.reads_landmarks:
             return open_backend(config, source.stem if source is not None else "")
         if self._backend is None:
             self._backend = open_backend(config)

@@ -176,7 +176,7 @@ def test_whole_frames_are_centred_and_kept_in_proportion():
         ({"backend": "haar"}, "use one of retinaface"),
         ({"follow": 1}, "follow=1"),
         ({"alignment": "rigid68"}, "needs 68 landmarks"),
-        ({"backend": "ground_truth"}, "needs the option landmarks"),
+        ({"backend": "landmarks"}, "needs the option landmarks"),
     ],
 )
 def test_options_are_checked(change, message):
@@ -212,7 +212,7 @@ def test_a_set_is_prepared_reported_and_opened_again(clips, tmp_path, n_workers,
     assert reasons["empty"] == "no face in 5 frames"
     assert "broken.mp4" in reasons["broken"]
     assert report["backends"] == ["retinaface"]
-    assert report["coverage"]["counts"] == [1, 0, 0, 0, 0, 0, 0, 0, 0, 3]
+    assert 0.7 < report["mean_coverage"] < 0.8  # 3 of 4 clips
     assert report["frames_read"] == 5 + 6 + 7 + 8
     assert report["config"] == asdict(SMALL)
 
@@ -548,7 +548,6 @@ def test_command_over_a_folder_full_of_trouble(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "5 of 9 clips kept" in printed
     assert "left out (4)" in printed
-    assert "#" in printed
     sheet = cv2.imread(str(out / "contact_sheet.png"))
     assert sheet.shape[0] > 5 * 112
     assert stored.shape == (5, 4, 32, 32, 3)

@@ -378,24 +378,19 @@ def _shared():
 def test_landmark_track_hands_out_frames_in_order():
     landmarks = np.random.default_rng(0).uniform(0, 99, (4, 68, 2)).astype(np.float32)
     landmarks[2, 5] = np.nan
-    track = LandmarkTrack(landmarks, name="ground_truth")
+    track = LandmarkTrack(landmarks)
     found = [track.detect(f) for f in frames(4)]
     assert [len(d) for d in found] == [1, 1, 0, 1]
     np.testing.assert_array_equal(found[3][0].landmarks, landmarks[3])
     np.testing.assert_array_equal(found[0][0].bbox[:2], landmarks[0].min(0))
     assert found[0][0].scheme == "ibug68"
-    assert found[0][0].backend == "ground_truth"
+    assert found[0][0].backend == "landmarks"
     assert found[0][0].points5.shape == (5, 2)
     assert track.left == 0
     with pytest.raises(UserError, match="covers 4 frames, the video has more"):
         track.detect(frames(1)[0])
-    track.rewind()
-    assert track.left == 4
-    assert len(track.detect(frames(1)[0])) == 1
     with pytest.raises(UserError, match=r"\(4, 7, 2\)"):
         LandmarkTrack(np.zeros((4, 7, 2)))
-    with pytest.raises(UserError, match=r"expected \(4, 4\)"):
-        LandmarkTrack(landmarks, boxes=np.zeros((3, 4)))
 
 
 def test_landmark_files(tmp_path):

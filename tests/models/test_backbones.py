@@ -23,7 +23,7 @@ from ecstfl.models.backbones import (
 from ecstfl.models.cnn_lstm import VGG11, CnnLstm, ResNet18
 from ecstfl.models.i3d import I3D, same_padding
 from ecstfl.models.p3d import BLOCKS, P3D
-from ecstfl.models.resnet3d import R3D18, R2Plus1D18, ResNet3D18
+from ecstfl.models.resnet3d import R3D18, ResNet3D18
 from ecstfl.models.tap import Tap
 from ecstfl.predict.checkpoint import load_checkpoint
 from ecstfl.runs.config import OptimConfig, canonical_json, from_dict
@@ -58,23 +58,22 @@ def shake(model):
 
 @pytest.mark.parametrize(
     ("net", "parameters"),
-    [(R3D18, 33_371_472), (R2Plus1D18, 31_505_325), (ResNet3D18, 33_235_280), (I3D, 12_697_264)],
+    [(R3D18, 33_371_472), (ResNet3D18, 33_235_280), (I3D, 12_697_264)],
 )
 def test_full_width_parameters_for_400_classes(net, parameters):
     with torch.device("meta"):
         assert count(net(400)) == parameters
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(R3D18, "r3d_18"), (R2Plus1D18, "r2plus1d_18")])
-def test_torchvisions_state_dict_gives_torchvisions_logits(ours, theirs):
+def test_torchvisions_state_dict_gives_torchvisions_logits():
     models = import_torchvision()
     with torch.device("meta"):
-        wide, published = ours(400), getattr(models.video, theirs)(num_classes=400)
+        wide, published = R3D18(400), models.video.r3d_18(num_classes=400)
     names = {k: v.shape for k, v in published.state_dict().items()}
     assert {k: v.shape for k, v in wide.state_dict().items()} == names
     assert [k for k, _ in wide.named_parameters()] == [k for k, _ in published.named_parameters()]
-    reference = shake(getattr(models.video, theirs)(num_classes=7))
-    model = ours(7).eval()
+    reference = shake(models.video.r3d_18(num_classes=7))
+    model = R3D18(7).eval()
     model.load_state_dict(reference.state_dict())
     clips = torch.randn(2, 3, 6, 36, 28)
     with torch.inference_mode():
@@ -89,30 +88,28 @@ def test_the_two_3d_resnets_differ_by_what_is_documented():
     assert difference == stem - shortcuts
 
 
-@pytest.mark.parametrize(("depth", "resnet"), [(63, 50), (131, 101), (199, 152)])
-def test_p3d_is_a_resnet_plus_the_temporal_convolutions(depth, resnet):
+def test_p3d_is_a_resnet_plus_the_temporal_convolutions():
     models = import_torchvision()
     with torch.device("meta"):
-        model, flat = P3D(1000, depth=depth), getattr(models, f"resnet{resnet}")()
+        model, flat = P3D(1000), models.resnet50()
     temporal = sum(
         blocks * (3 * m * m + 2 * m)  # 3x1x1 and its BatchNorm
-        for blocks, m in zip(BLOCKS[depth][:3], (64, 128, 256), strict=True)
+        for blocks, m in zip(BLOCKS[:3], (64, 128, 256), strict=True)
     )
     assert count(model) == count(flat) + temporal
 
 
-@pytest.mark.parametrize("depth", BLOCKS)
-def test_p3ds_name_counts_its_layers(depth):
+def test_p3ds_name_counts_its_layers():
     with torch.device("meta"):
-        model = P3D(7, width=2, depth=depth)
+        model = P3D(7, width=2)
     layers = [
         name
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Conv3d | torch.nn.Linear) and "downsample" not in name
     ]
-    assert len(layers) == depth
+    assert len(layers) == 63
     kinds = [b.kind for s in (1, 2, 3, 4) for b in getattr(model, f"layer{s}")]
-    temporal = sum(BLOCKS[depth][:3])
+    temporal = sum(BLOCKS[:3])
     assert "".join(kinds[:temporal]) == ("ABC" * temporal)[:temporal]
     assert set(kinds[temporal:]) == {"2d"}
 
@@ -338,9 +335,7 @@ def test_bad_arguments_are_refused(name, bad):
         build_backbone(small(name, **bad), 4, 16)
 
 
-def test_bad_depth_and_trunk_are_refused():
-    with pytest.raises(ValueError, match="depth must be one of 63, 131, 199, got 50"):
-        P3D(depth=50)
+def test_a_bad_trunk_is_refused():
     with pytest.raises(ValueError, match="trunk must be vgg11 or resnet18, got 'vgg16'"):
         CnnLstm("vgg16")
 
@@ -437,7 +432,6 @@ def test_gradients_are_finite_and_reach_every_weight(name):
     [
         ("r3d18", 4, 12),
         ("resnet3d18", 4, 12),
-        ("r2plus1d18", 4, 12),
         ("p3d", 4, 30),
         ("i3d", 4, 20),
         ("vgg11-lstm", 4, 16),
