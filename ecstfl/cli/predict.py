@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
 
 CSV_HEADER = (
     "video",
-    "person",
     "start",
     "end",
     "outcome",
@@ -33,7 +32,7 @@ CSV_HEADER = (
 )
 
 MAX_ROWS = 60
-"""Rows of the printed table a person; files hold everything."""
+"""Rows of a printed table; files hold everything."""
 
 
 def add_predict_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -65,7 +64,6 @@ def add_predict_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     add("--json", type=Path, metavar="OUT", help="write everything as JSON")
     add("--csv", type=Path, metavar="OUT", help="write one row a window as CSV")
-    add("--all-faces", action="store_true", help="follow every face (default: the main person's)")
     add("--window", type=float, metavar="SECONDS", help="length of a window in a long video")
     add("--step", type=float, metavar="SECONDS", help="from one window to the next")
     add(
@@ -92,7 +90,6 @@ def run_predict(args: argparse.Namespace) -> int:
     options = Options(
         window=args.window,
         step=args.step,
-        all_faces=args.all_faces,
         threshold=THRESHOLD if args.threshold is None else args.threshold,
         device=_device(args.device),
     )
@@ -180,20 +177,16 @@ def table(prediction: Prediction) -> str:
         f"{prediction.fps:.4g} frames/s)"
     ]
     lines += [f"  note: {sentence}" for sentence in prediction.problems]
-    for person in prediction.people:
-        total = person.total
-        who = f"person {person.number + 1}: " if len(prediction.people) > 1 else ""
-        seconds = [(p, name) for name, p in zip(CLASSES, total.probabilities, strict=True)]
-        second = sorted(seconds, reverse=True)[1]
-        lines.append(
-            f"  {who}{total.outcome}"
-            + (f" ({total.why}; most like {total.expression})" if total.why else "")
-            + f", p {max(total.probabilities):.2f}, next {second[1]} {second[0]:.2f}, "
-            f"face in {100 * total.coverage:.0f} % of the frames"
-        )
-        rows = stretches(person.segments(prediction.duration))
-        if len(rows) < 2:
-            continue
+    total = prediction.total
+    second = sorted(zip(total.probabilities, CLASSES, strict=True), reverse=True)[1]
+    lines.append(
+        f"  {total.outcome}"
+        + (f" ({total.why}; most like {total.expression})" if total.why else "")
+        + f", p {max(total.probabilities):.2f}, next {second[1]} {second[0]:.2f}, "
+        f"face in {100 * total.coverage:.0f} % of the frames"
+    )
+    rows = stretches(prediction.segments())
+    if len(rows) > 1:
         lines.append(f"    {'time':<17} {'expression':<10} {'p':>5} {'faces':>6}")
         for start, end, outcome, p, coverage in rows[:MAX_ROWS]:
             when = f"{clock(start)} - {clock(end)}"
@@ -226,22 +219,20 @@ def stretches(segments: Any) -> list[tuple[float, float, str, float, float]]:
 
 
 def csv_rows(prediction: Prediction) -> Iterator[list[Any]]:
-    """Yield one row a window of every person, in the order of :data:`CSV_HEADER`."""
-    for person in prediction.people:
-        for window in person.windows:
-            yield [
-                str(prediction.source),
-                person.number + 1,
-                f"{window.start:.3f}",
-                f"{window.end:.3f}",
-                window.outcome,
-                window.expression,
-                *(f"{p:.6f}" for p in window.probabilities),
-                f"{window.coverage:.4f}",
-                window.faces,
-                window.frames,
-                window.why,
-            ]
+    """Yield one row a window, in the order of :data:`CSV_HEADER`."""
+    for window in prediction.windows:
+        yield [
+            str(prediction.source),
+            f"{window.start:.3f}",
+            f"{window.end:.3f}",
+            window.outcome,
+            window.expression,
+            *(f"{p:.6f}" for p in window.probabilities),
+            f"{window.coverage:.4f}",
+            window.faces,
+            window.frames,
+            window.why,
+        ]
 
 
 def _write(
