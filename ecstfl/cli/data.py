@@ -5,19 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from ecstfl.cli.options import add_quiet, add_root, add_workers
 from ecstfl.datasets.opening import NAMES
 from ecstfl.errors import UserError
 
-if TYPE_CHECKING:
-    pass
 
-
-def add_data_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add ``data`` with its sub-commands; each sets ``run``, a function (args) -> exit code."""
-    data = subparsers.add_parser("data", help="fetch and check data sets")
-    commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add ``get`` and ``doctor``; each sets ``run``, a function (args) -> exit code."""
+    commands = parser.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
 
     get = commands.add_parser(
         "get",
@@ -33,7 +29,7 @@ def add_data_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="only these, for example 1-4,7 (RAVDESS 1..24, CREMA-D 1001..1091); default: all",
     )
     get.add_argument("--yes", action="store_true", help="agree to source, size and licence")
-    get.add_argument("--quiet", action="store_true", help="no progress bars")
+    add_quiet(get)
     get.set_defaults(run=run_get)
 
     doctor = commands.add_parser(
@@ -44,22 +40,15 @@ def add_data_parser(subparsers: Any) -> argparse.ArgumentParser:
         "errors were found, 2: nothing to check.",
     )
     doctor.add_argument("name", help=f"{', '.join(NAMES)}, a folder, or a .csv file")
-    doctor.add_argument("--root", type=Path, help="where the data set lies")
-    doctor.add_argument(
-        "--layout",
-        metavar="KIND",
-        help="dfew: which clips to read, clip_224x224_16f, clip_224x224 or original (default: "
-        "the first of them that is there)",
-    )
+    add_root(doctor)
     doctor.add_argument(
         "--quick",
         action="store_true",
         help="names, labels and folds only; open no clip (no duplicates, no frame counts)",
     )
-    doctor.add_argument("--workers", type=int, help="threads for reading (default: all cores)")
-    doctor.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_workers(doctor, "threads for reading (default: all cores)")
+    add_quiet(doctor)
     doctor.set_defaults(run=run_doctor)
-    return data
 
 
 def run_get(args: argparse.Namespace) -> int:
@@ -96,8 +85,6 @@ def run_doctor(args: argparse.Namespace) -> int:
     from ecstfl.datasets.doctor_report import report_text
     from ecstfl.datasets.opening import inspect_data
 
-    if args.workers is not None and args.workers < 1:
-        raise UserError(f"--workers {args.workers}: at least 1")
     inspection = inspect_data(args.name, args.root, layout=args.layout)
     report = examine(
         inspection,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecstfl.cli.options import add_model
 from ecstfl.errors import UserError
 from ecstfl.files import cores
 from ecstfl.labels import CLASSES
@@ -35,26 +36,15 @@ MAX_ROWS = 60
 """Rows of a printed table; files hold everything."""
 
 
-def add_predict_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add ``predict``; it sets ``run``, a function (args) -> exit code."""
-    parser = subparsers.add_parser(
-        "predict",
-        help="recognise the expression in videos",
-        description="Find the face, follow it, and say which expression it shows over time. "
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``predict``."""
+    parser.description = (
+        "Find the face, follow it, and say which expression it shows over time. "
         "Recognises displayed expressions, not feelings; not for decisions about people. "
-        "Exit code 0: all recognised, 1: some could not be (named), 2: none.",
+        "Exit code 0: all recognised, 1: some could not be (named), 2: none."
     )
     add = parser.add_argument
     add("videos", nargs="+", type=Path, metavar="VIDEO", help="videos, or folders of them")
-    add(
-        "--checkpoint",
-        "--model",
-        dest="checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="model to use (default: the one that comes with ecstfl, else the newest EC-STFL run "
-        "in --results)",
-    )
     add(
         "--annotate",
         type=Path,
@@ -72,33 +62,28 @@ def add_predict_parser(subparsers: Any) -> argparse.ArgumentParser:
         metavar="P",
         help="below this probability the outcome is 'uncertain' (default: 0.5)",
     )
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="for the network")
-    add("--workers", type=int, metavar="N", help="videos side by side (default: one a core)")
-    add("--results", type=Path, default=Path("results"), help="default: results")
-    add("--quiet", action="store_true", help="no progress bar")
+    add_model(parser)
     parser.set_defaults(run=run_predict)
-    return parser
 
 
 def run_predict(args: argparse.Namespace) -> int:
     """Run ``ecstfl predict``."""
+    from ecstfl.experiments.plan import choose_device
     from ecstfl.predict.checkpoint import default_model, load_checkpoint, statement
     from ecstfl.predict.recognizer import THRESHOLD, Options
 
-    if args.workers is not None and args.workers < 1:
-        raise UserError(f"--workers must be at least 1, got {args.workers}")
     options = Options(
         window=args.window,
         step=args.step,
         threshold=THRESHOLD if args.threshold is None else args.threshold,
-        device=_device(args.device),
+        device=choose_device(args.device),
     )
     videos, failed = _videos(args.videos)
     annotate = _annotated_names(videos, args.annotate, args.videos)
     for out in (args.json, args.csv):
         if out is not None and any(_same(out, video) for video in videos):
             raise UserError(f"{out} is one of the videos: choose another name for the output")
-    model = args.checkpoint or default_model(args.results)
+    model = args.model or default_model(args.results)
     config, _, notes = load_checkpoint(model)  # a bad model is told before any work
     print(statement(config, notes))
     for sentence in failed:
@@ -317,11 +302,3 @@ def _same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
-
-
-def _device(name: str) -> str:
-    if name == "cpu":
-        return "cpu"
-    from ecstfl.experiments.plan import choose_device
-
-    return choose_device(name)

@@ -497,7 +497,7 @@ def test_a_crash_is_named_and_not_remembered(clips, tmp_path, monkeypatch):
 
 def run(arguments):
     parser = argparse.ArgumentParser()
-    preprocesscli.add_preprocess_arguments(parser)
+    preprocesscli.add_preprocess(parser)
     return preprocesscli.run_from_arguments(parser.parse_args([str(a) for a in arguments]))
 
 
@@ -563,7 +563,7 @@ def test_command_over_a_manifest_and_a_file(clips, tmp_path):
         "path,label,group,fold\nface0.mp4,Happy,anna,1\nface1.mp4,7,ben,2\nface2.mp4,,,\n"
     )
     out = tmp_path / "out"
-    assert run([table, "--out", out, "--frames", 4, "--size", 32, "--quiet", "--workers", 0]) == 0
+    assert run([table, "--out", out, "--frames", 4, "--size", 32, "--quiet", "--workers", 1]) == 0
     wanted = [("face0", "Happy", "anna", "1"), ("face1", "Fear", "ben", "2"), ("face2", "", "", "")]
     assert [
         tuple(line[n] for n in ("id", "label", "group", "fold")) for line in manifest(out)
@@ -576,7 +576,7 @@ def test_command_over_a_manifest_and_a_file(clips, tmp_path):
 
 def test_every_option_that_decides_pixels_can_be_given_on_the_command_line():
     parser = argparse.ArgumentParser()
-    preprocesscli.add_preprocess_arguments(parser)
+    preprocesscli.add_preprocess(parser)
     args = vars(parser.parse_args(["x.mp4", "--out", "out"]))
     base = asdict(PreprocessConfig())
     assert {name: args[name] for name in base} == base

@@ -7,6 +7,7 @@ import pytest
 from toy import toy_config, toy_data
 
 from ecstfl.cli import main as cli
+from ecstfl.cli.train import _infer
 from ecstfl.errors import UserError
 from ecstfl.experiments.plan import check_folds, settings_of
 
@@ -52,8 +53,8 @@ def test_a_folder_with_one_happy_and_one_sad_clip_is_refused_before_any_work(tmp
 
 
 def inferred(*arguments):
-    args = cli.build_parser().parse_args(["reproduce", *map(str, arguments)])
-    cli._infer(args)
+    args = cli.build_parser("reproduce").parse_args(["reproduce", *map(str, arguments)])
+    _infer(args)
     return args.profile, args.data
 
 

@@ -12,6 +12,7 @@ import pytest
 from toy import toy_config, toy_data
 
 from ecstfl.cli import main as cli
+from ecstfl.cli.train import _profile
 from ecstfl.clips.config import PreprocessConfig
 from ecstfl.errors import UserError
 from ecstfl.experiments.profiles import (
@@ -244,9 +245,9 @@ def test_chosen_methods_are_a_part_of_the_same_plan():
 
 
 def test_two_rows_of_one_form_become_one_under_a_weight():
-    parser = cli.build_parser()
+    parser = cli.build_parser("reproduce")
     arguments = parser.parse_args(["reproduce", "--profile", "full", "--weight", "1"])
-    methods = cli._profile(arguments, get_profile("full")).methods
+    methods = _profile(arguments, get_profile("full")).methods
     assert [m.weight for m in methods if m.method == "ec-stfl"] == [1.0, 1.0, 1.0]
     assert [m.form for m in methods if m.method == "ec-stfl"] == [
         "patent",

@@ -66,8 +66,8 @@ def video(tmp_path_factory):
 
 def run(*arguments):
     parser = argparse.ArgumentParser()
-    predict.add_predict_parser(parser.add_subparsers())
-    args = parser.parse_args(["predict", "--quiet", "--workers", "1", *map(str, arguments)])
+    predict.add_predict(parser)
+    args = parser.parse_args(["--quiet", "--workers", "1", *map(str, arguments)])
     return args.run(args)
 
 
