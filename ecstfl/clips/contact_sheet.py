@@ -68,7 +68,7 @@ def contact_sheet(
             drawn = _annotate(frame, box, points, matrix, size, cell)
             row[:, : min(wide, drawn.shape[1])] = drawn[:, :wide]
         for k, t in enumerate(shown):
-            crop = cv2.resize(prepared.clips[i, t], (cell, cell), interpolation=cv2.INTER_LINEAR)
+            crop = cv2.resize(prepared.clips[i][t], (cell, cell), interpolation=cv2.INTER_LINEAR)
             left = wide + 6 + k * (cell + 2)
             row[:, left : left + cell] = crop
         rows += [_text_row((captions or {}).get(clip.id, clip.id), width, 18, 0.42), row]

