@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -227,7 +225,7 @@ def _write(
     failed: list[str],
     statement: str,
 ) -> None:
-    from ecstfl.files import atomic_write, write_json
+    from ecstfl.files import write_csv, write_json
 
     if args.json is not None:
         write_json(
@@ -240,13 +238,8 @@ def _write(
             },
         )
     if args.csv is not None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CSV_HEADER)
-        for prediction in predictions:
-            writer.writerows(csv_rows(prediction))
-        with atomic_write(args.csv) as file:
-            file.write(text.getvalue().encode(errors="surrogateescape"))
+        rows = (row for prediction in predictions for row in csv_rows(prediction))
+        write_csv(args.csv, CSV_HEADER, rows)
 
 
 def _videos(inputs: list[Path]) -> tuple[list[Path], list[str]]:

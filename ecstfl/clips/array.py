@@ -6,15 +6,14 @@ last, so that a folder with a manifest is finished.
 
 from __future__ import annotations
 
-import csv
-import io
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from ecstfl.clips.preprocess_set import Prepared
-from ecstfl.files import atomic_write
+from ecstfl.files import atomic_write, write_csv
 from ecstfl.labels import CLASSES
 
 COLUMNS: Final = ("row", "id", "path", "label", "group", "fold", "coverage")
@@ -33,13 +32,11 @@ def write_clip_array(folder: Path, prepared: Prepared) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         for frames in prepared.clips:
             file.write(frames.tobytes())
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(COLUMNS)
-    for row, clip in enumerate(prepared.clipset):
-        label = "" if clip.label is None else CLASSES[clip.label]
-        fold = "" if clip.fold is None else clip.fold
-        coverage = f"{prepared.coverage[row]:.4f}"
-        writer.writerow([row, clip.id, clip.source, label, clip.group, fold, coverage])
-    with atomic_write(manifest) as file:
-        file.write(table.getvalue().encode(errors="surrogateescape"))
+    write_csv(manifest, COLUMNS, map(_row, range(len(prepared.clipset)), repeat(prepared)))
+
+
+def _row(number: int, prepared: Prepared) -> list[object]:
+    clip, coverage = prepared.clipset.clips[number], f"{prepared.coverage[number]:.4f}"
+    label = "" if clip.label is None else CLASSES[clip.label]
+    fold = "" if clip.fold is None else clip.fold
+    return [number, clip.id, clip.source, label, clip.group, fold, coverage]

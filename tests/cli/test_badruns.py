@@ -219,11 +219,6 @@ def test_another_runs_checkpoint_is_not_taken(checkpoint):
         assert read_checkpoint(checkpoint, "yours") is None
 
 
-def test_checkpoints_from_before_the_checksum_are_taken(tmp_path):
-    torch.save(STATE, tmp_path / "checkpoint.pt")
-    assert read_checkpoint(tmp_path / "checkpoint.pt", "mine")["seconds"] == 2.0
-
-
 def test_a_checkpoint_of_another_network_starts_anew(tmp_path, data):
     config = toy_config(data[0], epochs=1)
     path = run_directory(tmp_path, config) / "checkpoint.pt"

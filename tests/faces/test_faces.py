@@ -503,7 +503,7 @@ def test_face_alignment_offline_says_which_file_to_put_where(tmp_path, monkeypat
 def test_face_alignment_missing_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install ecstfl\[landmarks68\]"):
-        FaceAlignment68()
+        FaceAlignment68(RetinaFace())
 
 
 def test_published_weight_names_carry_their_hash(tmp_path):
