@@ -75,8 +75,8 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) ->
         file.write(text.getvalue().encode(errors="surrogateescape"))
 
 
-def move_aside(path: Path, why: str = "broken") -> Path | None:
-    """Rename what is broken (or otherwise not wanted) so that it is kept but not in the way.
+def move_aside(path: Path) -> Path | None:
+    """Rename what is broken so that it is kept but not in the way.
 
     Returns:
         Its new place, or None when another process has just moved it.
@@ -85,7 +85,7 @@ def move_aside(path: Path, why: str = "broken") -> Path | None:
         UserError: it cannot be renamed.
     """
     for n in range(1, 1000):
-        target = path.with_name(f"{path.name}.{why}-{n}")
+        target = path.with_name(f"{path.name}.broken-{n}")
         if not target.exists():
             try:
                 path.rename(target)
@@ -94,7 +94,7 @@ def move_aside(path: Path, why: str = "broken") -> Path | None:
             except OSError as error:
                 raise UserError(f"cannot move {path} aside: {error.strerror or error}") from error
             return target
-    raise UserError(f"too many {why} copies beside {path}: remove them")
+    raise UserError(f"too many broken copies beside {path}: remove them")
 
 
 def remove_parts(folder: Path) -> None:

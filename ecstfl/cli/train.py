@@ -100,13 +100,6 @@ def add_reproduce(parser: argparse.ArgumentParser) -> None:
     )
     add_workers(parser, "runs trained side by side (default: one a core, or one on a GPU)")
     parser.add_argument(
-        "--resume",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="reuse finished runs and go on with interrupted ones (default); --no-resume keeps "
-        "them under another name and trains all anew",
-    )
-    parser.add_argument(
         "--no-train", action="store_true", help="render the runs that are finished, train none"
     )
     parser.add_argument(
@@ -127,7 +120,7 @@ def _reproduce(args: argparse.Namespace) -> int:
     from ecstfl.experiments.reproduce import reproduce
 
     _infer(args)
-    work = _work(args, resume=args.resume, train=not args.no_train)
+    work = _work(args, train=not args.no_train)
     profile = _profile(args, get_profile(args.profile))
     if args.methods:
         profile = choose_methods(profile, args.methods)

@@ -122,19 +122,6 @@ def test_without_training_an_incomplete_plan_is_rendered_and_marked(made, tmp_pa
     assert not lost.exists()
 
 
-def test_without_resuming_earlier_runs_are_kept_and_trained_anew(made, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(made[0], folder)
-    before = (folder / "results/smoke/table.md").read_text()
-    out = reproduce(folder, "--no-resume", "--methods", "softmax")
-    runs = sorted(p.name.split("-")[0] for p in folder.glob("results/smoke/runs/*.earlier-1"))
-    assert runs == ["softmax"]
-    assert out.count("to train") == 1
-    out = reproduce(folder)
-    assert out.count("finished, reused") == 2
-    assert (folder / "results/smoke/table.md").read_text() == before
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_run_of_a_profile_is_planned_beside_its_softmax_twin(name):
     clipset, _ = toy_data()
