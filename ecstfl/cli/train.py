@@ -203,7 +203,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone",
         metavar="NAME",
-        help="c3d, r3d18, resnet3d18, p3d, i3d, vgg11-lstm or resnet18-lstm; "
+        help="c3d, r3d18, resnet3d18, r2plus1d18, p3d, i3d, vgg11-lstm or resnet18-lstm; "
         "default: the profile's",
     )
     parser.add_argument("--epochs", type=int, help="default: the profile's")

@@ -6,15 +6,16 @@ name           network                                         file           ta
 c3d            C3D (Tran 2015), the patent's                   c3d.py         relu7
 r3d18          R3D-18 (Tran 2018)                              resnet3d.py    avgpool
 resnet3d18     3D ResNet-18 (Hara 2018)                        resnet3d.py    avgpool
+r2plus1d18     R(2+1)D-18 (Tran 2018)                          resnet3d.py    avgpool
 p3d            P3D-63 (Qiu 2017)                               p3d.py         avgpool
 i3d            I3D on RGB (Carreira, Zisserman 2017)           i3d.py         avg_pool
 vgg11-lstm     VGG11 a frame, LSTM                             cnn_lstm.py    last
 resnet18-lstm  ResNet18 a frame, LSTM                          cnn_lstm.py    last
 =============  ==============================================  =============  ==============
 
-These are the paper's seven. The tap is the last layer before the classifier, dropout left out.
-C3D can also be tapped at fc6, relu6 and fc7; the others have one fully connected layer only, the
-classifier.
+The paper's seven are all of these but R(2+1)D-18. The tap is the last layer before the
+classifier, dropout left out. C3D can also be tapped at fc6, relu6 and fc7; the others have one
+fully connected layer only, the classifier.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ TAPS = {
     "c3d": "relu7",
     "r3d18": "avgpool",
     "resnet3d18": "avgpool",
+    "r2plus1d18": "avgpool",
     "p3d": "avgpool",
     "i3d": "avg_pool",
     "vgg11-lstm": "last",
@@ -46,6 +48,7 @@ TITLES = {
     "c3d": "C3D",
     "r3d18": "R3D-18",
     "resnet3d18": "3D ResNet-18",
+    "r2plus1d18": "R(2+1)D-18",
     "p3d": "P3D-63",
     "i3d": "I3D-RGB",
     "vgg11-lstm": "VGG11+LSTM",
@@ -153,6 +156,8 @@ def _build(config: BackboneConfig, frames: int, size: int) -> nn.Module:
             return resnet3d.R3D18(N_CLASSES, width=width, dropout=dropout)
         case "resnet3d18":
             return resnet3d.ResNet3D18(N_CLASSES, width=width, dropout=dropout)
+        case "r2plus1d18":
+            return resnet3d.R2Plus1D18(N_CLASSES, width=width, dropout=dropout)
         case "p3d":
             return p3d.P3D(N_CLASSES, width=width, dropout=dropout)
         case "i3d":

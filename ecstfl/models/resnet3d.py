@@ -1,9 +1,10 @@
-"""Residual networks of 18 layers over clips: R3D-18 and the 3D ResNet-18.
+"""Residual networks of 18 layers over clips: R3D-18, R(2+1)D-18 and the 3D ResNet-18.
 
 ============  ====================================  ====================================
-              R3D-18 (Tran 2018)                    3D ResNet-18 (Hara 2018)
+              R3D-18, R(2+1)D-18 (Tran 2018)        3D ResNet-18 (Hara 2018)
 ============  ====================================  ====================================
-stem          3x7x7 / 1x2x2, 64                     7x7x7 / 1x2x2, 64
+stem          3x7x7 / 1x2x2, 64; or 1x7x7 / 1x2x2,  7x7x7 / 1x2x2, 64
+              45 and 3x1x1, 64
 pooling       none                                  maximum 3x3x3 / 2x2x2
 layer1 .. 4   2 blocks each of 64, 128, 256, 512    the same
 first block   1x1x1 convolution with BatchNorm      every other position, missing channels
@@ -11,16 +12,16 @@ of layer2-4                                         filled with zeros ("type A")
 layer4 of a   512 x 2 x 7 x 7                       512 x 1 x 4 x 4
 112 px clip
 avgpool       512; **tapped here**                  512; **tapped here**
-parameters    33,371,472                            33,235,280
+parameters    33,371,472 and 31,505,325             33,235,280
 (400 classes)
 ============  ====================================  ====================================
 
 So "R3D18" and "3D ResNet18", two rows of the paper's table, are two networks: the second sees a
 quarter of the positions in space and half of those in time, an eighth of layer1's work.
 
-R3D-18 carries torchvision's parameter names (``stem.0.weight``, ``layer1.0.conv1.0.weight``, ...),
-the 3D ResNet-18 those of 2D ResNets (``conv1.weight``, ``layer1.0.bn1.weight``, ...), so that
-published weights load by name.
+R3D-18 and R(2+1)D-18 carry torchvision's parameter names (``stem.0.weight``,
+``layer1.0.conv1.0.weight``, ...), the 3D ResNet-18 those of 2D ResNets (``conv1.weight``,
+``layer1.0.bn1.weight``, ...), so that published weights load by name.
 """
 
 from __future__ import annotations
@@ -34,25 +35,43 @@ from ecstfl.models.layers import Conv3d
 
 
 class _Block(nn.Module):
-    """Two 3x3x3 convolutions and a shortcut, named as torchvision's."""
+    """Two convolutions and a shortcut, named as torchvision's."""
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Sequential(
-            Conv3d(channels, out, 3, stride, 1, bias=False),
+            self._convolution(channels, out, channels, stride),
             nn.BatchNorm3d(out),
             nn.ReLU(inplace=True),
         )
-        self.conv2 = nn.Sequential(Conv3d(out, out, 3, 1, 1, bias=False), nn.BatchNorm3d(out))
+        self.conv2 = nn.Sequential(self._convolution(out, out, channels, 1), nn.BatchNorm3d(out))
         self.downsample = None
         if stride != 1 or channels != out:
             self.downsample = nn.Sequential(
                 Conv3d(channels, out, 1, stride, bias=False), nn.BatchNorm3d(out)
             )
 
+    def _convolution(self, channels: int, out: int, entering: int, stride: int) -> nn.Module:
+        return Conv3d(channels, out, 3, stride, 1, bias=False)
+
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
         return torch.relu(self.conv2(self.conv1(x)) + shortcut)
+
+
+class _FactorisedBlock(_Block):
+    """The same with every 3x3x3 convolution split into space and time."""
+
+    def _convolution(self, channels: int, out: int, entering: int, stride: int) -> nn.Module:
+        # The paper's M: the pair has as many weights as one 3x3x3 convolution from what enters the
+        # block to ``out``. The published weights use it for the second pair too.
+        middle = max(1, entering * out * 27 // (entering * 9 + 3 * out))
+        return nn.Sequential(
+            Conv3d(channels, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False),
+            nn.BatchNorm3d(middle),
+            nn.ReLU(inplace=True),
+            Conv3d(middle, out, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False),
+        )
 
 
 class _PlainBlock(nn.Module):
@@ -143,6 +162,26 @@ class R3D18(_Residual18):
 
     def _enter(self, clips: Tensor) -> Tensor:
         return self.stem(clips)
+
+
+class R2Plus1D18(R3D18):
+    """R(2+1)D-18: R3D-18 with its convolutions split into space and time.
+
+    The same state dict gives the same logits as torchvision's ``r2plus1d_18``.
+    """
+
+    block = _FactorisedBlock
+
+    def _add_entry(self, width: int) -> None:
+        middle = max(1, 45 * width // 64)  # the authors' 45; their formula for M would give 83
+        self.stem = nn.Sequential(
+            Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
+            nn.BatchNorm3d(middle),
+            nn.ReLU(inplace=True),
+            Conv3d(middle, width, (3, 1, 1), 1, (1, 0, 0), bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(inplace=True),
+        )
 
 
 class ResNet3D18(_Residual18):

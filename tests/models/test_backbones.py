@@ -23,7 +23,7 @@ from ecstfl.models.backbones import (
 from ecstfl.models.cnn_lstm import VGG11, CnnLstm, ResNet18
 from ecstfl.models.i3d import I3D, same_padding
 from ecstfl.models.p3d import BLOCKS, P3D
-from ecstfl.models.resnet3d import R3D18, ResNet3D18
+from ecstfl.models.resnet3d import R3D18, R2Plus1D18, ResNet3D18
 from ecstfl.models.tap import Tap
 from ecstfl.predict.checkpoint import load_checkpoint
 from ecstfl.runs.config import OptimConfig, canonical_json, from_dict
@@ -58,22 +58,23 @@ def shake(model):
 
 @pytest.mark.parametrize(
     ("net", "parameters"),
-    [(R3D18, 33_371_472), (ResNet3D18, 33_235_280), (I3D, 12_697_264)],
+    [(R3D18, 33_371_472), (R2Plus1D18, 31_505_325), (ResNet3D18, 33_235_280), (I3D, 12_697_264)],
 )
 def test_full_width_parameters_for_400_classes(net, parameters):
     with torch.device("meta"):
         assert count(net(400)) == parameters
 
 
-def test_torchvisions_state_dict_gives_torchvisions_logits():
+@pytest.mark.parametrize(("ours", "theirs"), [(R3D18, "r3d_18"), (R2Plus1D18, "r2plus1d_18")])
+def test_torchvisions_state_dict_gives_torchvisions_logits(ours, theirs):
     models = import_torchvision()
     with torch.device("meta"):
-        wide, published = R3D18(400), models.video.r3d_18(num_classes=400)
+        wide, published = ours(400), getattr(models.video, theirs)(num_classes=400)
     names = {k: v.shape for k, v in published.state_dict().items()}
     assert {k: v.shape for k, v in wide.state_dict().items()} == names
     assert [k for k, _ in wide.named_parameters()] == [k for k, _ in published.named_parameters()]
-    reference = shake(models.video.r3d_18(num_classes=7))
-    model = R3D18(7).eval()
+    reference = shake(getattr(models.video, theirs)(num_classes=7))
+    model = ours(7).eval()
     model.load_state_dict(reference.state_dict())
     clips = torch.randn(2, 3, 6, 36, 28)
     with torch.inference_mode():
@@ -432,6 +433,7 @@ def test_gradients_are_finite_and_reach_every_weight(name):
     [
         ("r3d18", 4, 12),
         ("resnet3d18", 4, 12),
+        ("r2plus1d18", 4, 12),
         ("p3d", 4, 30),
         ("i3d", 4, 20),
         ("vgg11-lstm", 4, 16),
