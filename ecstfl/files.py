@@ -7,11 +7,13 @@ file, a killed process leaves the old one, and the user's umask decides who may 
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
+import io
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -63,8 +65,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def move_aside(path: Path, why: str = "broken") -> Path | None:
-    """Rename what is broken (or otherwise not wanted) so that it is kept but not in the way.
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table atomically; names of files keep whatever bytes they have."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode(errors="surrogateescape"))
+
+
+def move_aside(path: Path) -> Path | None:
+    """Rename what is broken so that it is kept but not in the way.
 
     Returns:
         Its new place, or None when another process has just moved it.
@@ -73,7 +85,7 @@ def move_aside(path: Path, why: str = "broken") -> Path | None:
         UserError: it cannot be renamed.
     """
     for n in range(1, 1000):
-        target = path.with_name(f"{path.name}.{why}-{n}")
+        target = path.with_name(f"{path.name}.broken-{n}")
         if not target.exists():
             try:
                 path.rename(target)
@@ -82,7 +94,7 @@ def move_aside(path: Path, why: str = "broken") -> Path | None:
             except OSError as error:
                 raise UserError(f"cannot move {path} aside: {error.strerror or error}") from error
             return target
-    raise UserError(f"too many {why} copies beside {path}: remove them")
+    raise UserError(f"too many broken copies beside {path}: remove them")
 
 
 def remove_parts(folder: Path) -> None:

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from ecstfl.cli.options import add_quiet, add_root, add_workers
 from ecstfl.datasets.opening import NAMES
 from ecstfl.errors import UserError
 
-if TYPE_CHECKING:
-    from ecstfl.datasets.clipset import Clip
 
-
-def add_data_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add ``data`` with its sub-commands; each sets ``run``, a function (args) -> exit code."""
-    data = subparsers.add_parser("data", help="fetch and check data sets")
-    commands = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add ``get`` and ``doctor``; each sets ``run``, a function (args) -> exit code."""
+    commands = parser.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
 
     get = commands.add_parser(
         "get",
@@ -36,7 +29,7 @@ def add_data_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="only these, for example 1-4,7 (RAVDESS 1..24, CREMA-D 1001..1091); default: all",
     )
     get.add_argument("--yes", action="store_true", help="agree to source, size and licence")
-    get.add_argument("--quiet", action="store_true", help="no progress bars")
+    add_quiet(get)
     get.set_defaults(run=run_get)
 
     doctor = commands.add_parser(
@@ -47,28 +40,15 @@ def add_data_parser(subparsers: Any) -> argparse.ArgumentParser:
         "errors were found, 2: nothing to check.",
     )
     doctor.add_argument("name", help=f"{', '.join(NAMES)}, a folder, or a .csv file")
-    doctor.add_argument("--root", type=Path, help="where the data set lies")
-    doctor.add_argument(
-        "--layout",
-        metavar="KIND",
-        help="dfew: which clips to read, clip_224x224_16f, clip_224x224 or original (default: "
-        "the first of them that is there)",
-    )
-    doctor.add_argument("--json", type=Path, metavar="FILE", help="also write the report here")
+    add_root(doctor)
     doctor.add_argument(
         "--quick",
         action="store_true",
         help="names, labels and folds only; open no clip (no duplicates, no frame counts)",
     )
-    doctor.add_argument(
-        "--no-timing",
-        action="store_true",
-        help="do not preprocess three clips to estimate how long all will take",
-    )
-    doctor.add_argument("--workers", type=int, help="threads for reading (default: all cores)")
-    doctor.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_workers(doctor, "threads for reading (default: all cores)")
+    add_quiet(doctor)
     doctor.set_defaults(run=run_doctor)
-    return data
 
 
 def run_get(args: argparse.Namespace) -> int:
@@ -102,12 +82,9 @@ def run_get(args: argparse.Namespace) -> int:
 def run_doctor(args: argparse.Namespace) -> int:
     """Run ``ecstfl data doctor``."""
     from ecstfl.datasets.doctor import examine
-    from ecstfl.datasets.doctor_report import report_json, report_text
+    from ecstfl.datasets.doctor_report import report_text
     from ecstfl.datasets.opening import inspect_data
-    from ecstfl.files import write_json
 
-    if args.workers is not None and args.workers < 1:
-        raise UserError(f"--workers {args.workers}: at least 1")
     inspection = inspect_data(args.name, args.root, layout=args.layout)
     report = examine(
         inspection,
@@ -116,41 +93,8 @@ def run_doctor(args: argparse.Namespace) -> int:
         workers=args.workers,
         progress=not args.quiet,
     )
-    if not args.no_timing and report.probes:
-        seconds = measure_preprocessing(report.typical(), inspection.clipset.aligned)
-        report = replace(report, seconds_per_frame=seconds)
     print(report_text(report))
-    if args.json is not None:
-        write_json(args.json, report_json(report))
     return 1 if report.errors else 0
-
-
-def measure_preprocessing(clips: Sequence[Clip], aligned: bool = False) -> float | None:
-    """Time ``ecstfl.clips.preprocess`` on some clips.
-
-    Args:
-        clips: readable clips.
-        aligned: they show aligned faces already, so no face is looked for.
-
-    Returns:
-        Seconds per source frame on this machine with the default options, one process; None
-        when preprocessing is not available here (for example without the face model).
-    """
-    from ecstfl.clips.config import PreprocessConfig
-    from ecstfl.clips.preprocess import preprocess_clip
-    from ecstfl.datasets.doctor import probe
-
-    config = PreprocessConfig(alignment="none" if aligned else "points5")
-    frames, seconds = 0, 0.0
-    for clip in clips:
-        start = time.perf_counter()
-        try:
-            preprocess_clip(clip.source, config)
-        except UserError:
-            continue  # no face in this clip: it would be dropped, so it is no guide to the time
-        seconds += time.perf_counter() - start
-        frames += probe(clip).frames
-    return seconds / frames if frames else None
 
 
 def parse_numbers(text: str | None) -> list[int] | None:

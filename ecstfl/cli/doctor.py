@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import shutil
@@ -10,6 +11,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from ecstfl.cli.options import add_places
 
 INSTALL = "make .venv, or: pip install -c constraints.txt -e ."
 
@@ -25,6 +28,23 @@ _OPTIONAL = (
     ("onnxscript", "onnx", "exporting models to ONNX"),
     ("numba", "generator", "rendering new clips"),
 )
+
+
+def add_doctor(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``doctor``."""
+    parser.description = run_doctor.__doc__
+    add_places(parser)
+    parser.set_defaults(run=run_doctor)
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """Print [ OK ], [FAIL] or [ -- ] (optional) for each requirement, with advice."""
+    failed = 0
+    for check in examine(args.results or Path("results"), args.cache):
+        print(check, flush=True)
+        failed += check.state == "FAIL"
+    print(f"{failed} requirement(s) failed" if failed else "Ready: ecstfl reproduce")
+    return 1 if failed else 0
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from ecstfl.cli.options import add_model, add_root
 from ecstfl.errors import UserError
 from ecstfl.files import cores
 
@@ -21,40 +22,27 @@ LEFT_OUT: Final = ("missing-clip", "lfs-pointer")
 """Errors of readers that leave out single clips; the rest is evaluated."""
 
 
-def add_evaluate_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add ``evaluate``; it sets ``run``, a function (args) -> exit code."""
-    parser = subparsers.add_parser(
-        "evaluate",
-        help="measure a model on labelled clips and stills",
-        description="Recognise labelled clips or stills (a still counts as a film of one frame) "
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``evaluate``."""
+    parser.description = (
+        "Recognise labelled clips or stills (a still counts as a film of one frame) "
         "and write how often the model is right, with intervals over people, and what it mistakes "
         "for what. Recognises displayed expressions, not feelings; not for decisions about people. "
-        "Exit code 0: all recognised, 1: some were left out (named), 2: bad input.",
+        "Exit code 0: all recognised, 1: some were left out (named), 2: bad input."
     )
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "--data",
         required=True,
         metavar="NAME|PATH",
         help="a folder with one sub-folder per expression, a CSV (path,label,group; stills "
         "as well), or embedded, wild, dfew, ravdess, crema-d",
     )
-    add("--root", type=Path, metavar="DIR", help="where the data set lies")
-    add("--layout", metavar="KIND", help="dfew: which clips to read")
-    add(
-        "--model",
-        "--checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="default: the one that comes with ecstfl, else the newest EC-STFL run in --results",
+    add_root(parser)
+    parser.add_argument(
+        "--out", type=Path, default=Path("evaluation"), help="folder (default: evaluation)"
     )
-    add("--out", type=Path, default=Path("evaluation"), help="folder (default: evaluation)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="for the network")
-    add("--workers", type=int, metavar="N", help="clips side by side (default: one a core)")
-    add("--results", type=Path, default=Path("results"), help="default: results")
-    add("--quiet", action="store_true", help="no progress bar")
+    add_model(parser)
     parser.set_defaults(run=run_evaluate)
-    return parser
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
@@ -70,8 +58,6 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from ecstfl.predict.recognizer import Options
     from ecstfl.video.files import content_sha256
 
-    if args.workers is not None and args.workers < 1:
-        raise UserError(f"--workers must be at least 1, got {args.workers}")
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out} is a file: name a folder")
     seen = inspect_data(args.data, args.root, layout=args.layout)
@@ -81,7 +67,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     seen = replace(seen, findings=findings, clipset=replace(seen.clipset, notes=notes))
     clipset = usable_clips(seen, allow=LEFT_OUT)
     clipset.labels  # noqa: B018 - a clip without label is told before any work
-    options = Options(device=choose_device(args.device) if args.device != "cpu" else "cpu")
+    options = Options(device=choose_device(args.device))
     model = args.model or default_model(args.results)
     config, _, model_notes = load_checkpoint(model)
     for note in clipset.notes:

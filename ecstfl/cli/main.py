@@ -7,31 +7,37 @@ is wrong, told in one sentence; 130 interrupted with Ctrl-C, finished work is ke
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Final
 
 import ecstfl
 from ecstfl.errors import UserError
 
-if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
-    from ecstfl.datasets.clipset import ClipSet
-    from ecstfl.experiments.plan import Work
-    from ecstfl.experiments.profiles import Profile
-    from ecstfl.runs.places import Places
+COMMANDS: Final = {
+    "doctor": ("doctor", "check that everything needed is here, with advice"),
+    "data": ("data", "fetch and check data sets"),
+    "preprocess": ("preprocess", "turn videos into aligned face clips of a fixed length"),
+    "train": ("train", "train one method on one fold"),
+    "reproduce": ("train", "from videos to the UAR/WAR table and the UMAP figure"),
+    "study": ("train", "vary one setting at a time on validation folds"),
+    "predict": ("predict", "recognise the expression in videos"),
+    "evaluate": ("evaluate", "measure a model on labelled clips and stills"),
+}
+"""Command -> (module with its function ``add_COMMAND``, what ``ecstfl --help`` says of it)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     take_any_name()
-    args = build_parser(arguments[0] if arguments else "").parse_args(arguments)
-    args.command_line = _recorded(arguments)
     try:
+        args = build_parser(arguments[0] if arguments else "").parse_args(arguments)
+        args.command_line = _recorded(arguments)
         return args.run(args)
     except UserError as error:
         print(f"ecstfl: {error}", file=sys.stderr)
@@ -71,10 +77,10 @@ def _recorded(arguments: Sequence[str]) -> str:
     return shlex.join(["ecstfl", *kept])
 
 
-def build_parser(command: str = "") -> argparse.ArgumentParser:
-    """Build the parser of all sub-commands.
+def build_parser(command: str) -> argparse.ArgumentParser:
+    """Build the parser; the options of one command, the others by name only.
 
-    For ``doctor`` only its own: it must work where the packages that others need do not import.
+    So help is instant, and ``doctor`` works where the packages that others need do not import.
     """
     parser = argparse.ArgumentParser(
         prog="ecstfl",
@@ -83,422 +89,11 @@ def build_parser(command: str = "") -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ecstfl {ecstfl.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_doctor(commands)
-    if command != "doctor":
-        for add in (
-            *(_add_data, _add_preprocess, _add_train, _add_reproduce, _add_study),
-            *(_add_predict, _add_evaluate),
-        ):
-            add(commands)
+    for name, (module, about) in COMMANDS.items():
+        one = commands.add_parser(name, help=about)
+        if name == command:
+            getattr(importlib.import_module(f"ecstfl.cli.{module}"), f"add_{name}")(one)
     return parser
-
-
-def _add_doctor(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "doctor",
-        help="check that everything needed is here, with advice",
-        description=_doctor.__doc__,
-    )
-    _add_places(parser)
-    parser.set_defaults(run=_doctor)
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    """Print [ OK ], [FAIL] or [ -- ] (optional) for each requirement, with advice."""
-    from ecstfl.cli.doctor import examine
-
-    failed = 0
-    for check in examine(args.results or Path("results"), args.cache):
-        print(check, flush=True)
-        failed += check.state == "FAIL"
-    print(f"{failed} requirement(s) failed" if failed else "Ready: ecstfl reproduce")
-    return 1 if failed else 0
-
-
-def _add_data(commands: argparse._SubParsersAction) -> None:
-    from ecstfl.cli.data import add_data_parser
-
-    add_data_parser(commands)
-
-
-def _add_preprocess(commands: argparse._SubParsersAction) -> None:
-    from ecstfl.cli.preprocess import add_preprocess_arguments
-
-    parser = commands.add_parser(
-        "preprocess",
-        help="turn videos into aligned face clips of a fixed length",
-        description="Detect faces, drop frames without, align by landmarks, bring every clip to "
-        "the same number of frames (claim 2). Give videos, folders, or a CSV manifest.",
-    )
-    add_preprocess_arguments(parser)
-    parser.set_defaults(run=_preprocess)
-
-
-def _preprocess(args: argparse.Namespace) -> int:
-    from ecstfl.cli.preprocess import run_from_arguments
-
-    return run_from_arguments(args)
-
-
-def _add_train(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "train",
-        help="train one method on one fold",
-        description="Train one run of a profile to its last epoch and print its result.",
-    )
-    _add_data_choice(parser)
-    _add_settings(parser)
-    parser.add_argument(
-        "--method",
-        default="ec-stfl",
-        help="softmax, ec-stfl (default), center, contrastive-center, supcon or triplet",
-    )
-    parser.add_argument(
-        "--form",
-        choices=("patent", "paper", "released"),
-        default=None,
-        help="which published definition (default: the profile's)",
-    )
-    parser.add_argument("--fold", type=int, default=1, help="fold held out for test (default: 1)")
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
-    parser.add_argument(
-        "--validate",
-        action="store_true",
-        help="score the next fold in place of the test fold, which stays unseen: "
-        "for choosing settings",
-    )
-    _add_places(parser)
-    parser.set_defaults(run=_train)
-
-
-def _train(args: argparse.Namespace) -> int:
-    from ecstfl.distributed import process_group
-    from ecstfl.experiments.plan import choose_device, make_plan
-    from ecstfl.experiments.profiles import get_profile
-    from ecstfl.experiments.reproduce import reproduce
-    from ecstfl.losses.methods import METHODS, LossConfig
-
-    _infer(args)
-    profile = _profile(args, get_profile(args.profile))
-    known = [m for m in profile.methods if m.method == args.method]
-    same_form = [m for m in known if args.form in (None, m.form)]
-    if known:
-        method = same_form[0] if same_form else replace(known[0], form=args.form)
-        if args.weight is not None and method.method != "softmax":
-            method = replace(method, weight=args.weight)
-    elif args.method not in METHODS:
-        raise UserError(f"unknown method {args.method!r}: use one of {', '.join(METHODS)}")
-    elif args.weight is None:
-        raise UserError(f"--method {args.method} needs a --weight: no profile has chosen one")
-    else:
-        method = LossConfig(args.method, weight=args.weight)
-    profile = replace(profile, methods=(method,))
-    clipset = _open(args)
-    places = _places(args, "-train")
-    with process_group(choose_device(args.device)):
-        plan = make_plan(
-            profile,
-            clipset,
-            places,
-            folds=(args.fold,),
-            seeds=(args.seed,),
-            evaluate="validation" if args.validate else "test",
-        )
-        reproduce(plan, places, _work(args, workers=1))
-    return 0
-
-
-def _add_reproduce(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "reproduce",
-        help="from videos to the UAR/WAR table and the UMAP figure",
-        description="Preprocess, train softmax-only and with EC-STFL, and write the table and "
-        "the figures. Finished runs are reused, interrupted ones go on.",
-    )
-    _add_data_choice(parser)
-    _add_settings(parser)
-    parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="folds to test")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="S", help="seeds of each method")
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        metavar="NAME",
-        help="only these of the profile's methods, e.g. softmax ec-stfl:patent:0.1",
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="runs trained side by side (default: one a core, or one on a GPU)",
-    )
-    parser.add_argument(
-        "--resume",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="reuse finished runs and go on with interrupted ones (default); --no-resume keeps "
-        "them under another name and trains all anew",
-    )
-    parser.add_argument(
-        "--no-train", action="store_true", help="render the runs that are finished, train none"
-    )
-    parser.add_argument(
-        "--explain", metavar="CELL", help="print the runs behind a number, e.g. 'C3D, EC-STFL:WAR'"
-    )
-    parser.add_argument(
-        "--against",
-        type=Path,
-        metavar="DIR",
-        help="compare with the runs of another results folder, e.g. results/landed/quick, and say "
-        "whether the result is the same within its tolerance",
-    )
-    _add_places(parser)
-    parser.set_defaults(run=_reproduce)
-
-
-def _reproduce(args: argparse.Namespace) -> int:
-    from ecstfl.distributed import process_group
-    from ecstfl.experiments.explain import explain
-    from ecstfl.experiments.plan import choose_device, make_plan
-    from ecstfl.experiments.profiles import choose_methods, get_profile
-    from ecstfl.experiments.reproduce import reproduce
-
-    _infer(args)
-    work = _work(args, resume=args.resume, train=not args.no_train)
-    profile = _profile(args, get_profile(args.profile))
-    if args.methods:
-        profile = choose_methods(profile, args.methods)
-    places = _places(args)
-    clipset = _open(args)
-    with process_group(choose_device(args.device)):
-        plan = make_plan(profile, clipset, places, folds=args.folds, seeds=args.seeds)
-        if args.explain:
-            print(explain(_with_runs(args, places), plan.runs, args.explain))
-        else:
-            reproduce(plan, places, work, against=args.against)
-    return 0
-
-
-def _with_runs(args: argparse.Namespace, places: Places) -> Path:
-    """Return the results to explain: in a fresh clone those that came with it."""
-    reference = Path("results", "landed", places.results.name)
-    mine, theirs = (any(x.glob("runs/*/run.json")) for x in (places.results, reference))
-    if args.results is not None or mine or not theirs:
-        return places.results
-    print(f"Nothing is finished in {places.results}: these are the reference results {reference}")
-    return reference
-
-
-def _add_study(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "study",
-        help="vary one setting at a time on validation folds",
-        description="What does EC-STFL need in order to help? Train variations of a profile, each "
-        "beside softmax-only under the same setting, score validation folds (never a test fold), "
-        "and write study.csv, study.md and a figure.",
-    )
-    _add_data_choice(parser)
-    _add_settings(parser)
-    parser.add_argument(
-        "--axes",
-        nargs="+",
-        default=["patent", "warmup", "tap"],
-        metavar="AXIS",
-        help="patent, paper, released (lambda of each form), center (lambda of center loss), "
-        "warmup, tap, sampler, batch, epochs, people, width, cousins (default: patent warmup tap)",
-    )
-    parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="test folds to leave out")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="S")
-    parser.add_argument("--workers", type=int, metavar="N", help="runs trained side by side")
-    parser.add_argument("--draw-only", action="store_true", help="draw finished runs, train none")
-    _add_places(parser)
-    parser.set_defaults(run=_study)
-
-
-def _study(args: argparse.Namespace) -> int:
-    from ecstfl.experiments.axes import plan_study
-    from ecstfl.experiments.plan import make_plan
-    from ecstfl.experiments.profiles import get_profile
-    from ecstfl.experiments.study import study
-
-    _infer(args)
-    work = _work(args, train=not args.draw_only)
-    places = _places(args, "-study")
-    plan = make_plan(
-        _profile(args, get_profile(args.profile)),
-        _open(args),
-        places,
-        folds=args.folds,
-        seeds=args.seeds,
-        evaluate="validation",
-    )
-    trials, plan = plan_study(plan, args.axes)
-    study(plan, trials, places, work)
-    return 0
-
-
-def _add_predict(commands: argparse._SubParsersAction) -> None:
-    from ecstfl.cli.predict import add_predict_parser
-
-    add_predict_parser(commands)
-
-
-def _add_evaluate(commands: argparse._SubParsersAction) -> None:
-    from ecstfl.cli.evaluate import add_evaluate_parser
-
-    add_evaluate_parser(commands)
-
-
-def _add_data_choice(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        metavar="NAME|PATH",
-        help="embedded, embedded-longtail, dfew, ravdess, crema-d, a folder with "
-        "one sub-folder per expression, or a CSV (default: embedded)",
-    )
-    parser.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies")
-    parser.add_argument(
-        "--layout",
-        metavar="KIND",
-        help="dfew: which clips to read, clip_224x224_16f, clip_224x224 or original (default: "
-        "the first of them that is there)",
-    )
-    parser.add_argument(
-        "--allow-missing",
-        action="store_true",
-        help="go on without clips that are missing or broken; the results then say so",
-    )
-
-
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--profile",
-        metavar="NAME",
-        help="smoke, quick, full or paper (default: quick, or that of the runs in --results)",
-    )
-    parser.add_argument(
-        "--backbone",
-        metavar="NAME",
-        help="c3d, r3d18, resnet3d18, r2plus1d18, "
-        "p3d, i3d, vgg11-lstm or resnet18-lstm; default: the profile's",
-    )
-    parser.add_argument("--epochs", type=int, help="default: the profile's")
-    parser.add_argument("--batch", type=int, help="clips a step; default: the profile's")
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16"),
-        help="bf16: bfloat16 autocast, fast on GPUs and on CPUs with AVX512-BF16 or AMX, slow on "
-        "others; default: the profile's",
-    )
-    parser.add_argument(
-        "--optimizer",
-        metavar="NAME",
-        help="adamw, or muon: kernels and matrices by Muon, the rest by AdamW; default: the "
-        "profile's",
-    )
-    parser.add_argument(
-        "--compile",
-        choices=("off", "on", "graphs"),
-        help="on: the network through torch.compile; graphs: as CUDA graphs too (GPU only); "
-        "other digits, so other runs; default: the profile's, which is off",
-    )
-    parser.add_argument(
-        "--weight", type=float, metavar="LAMBDA", help="weight of EC-STFL; default: the profile's"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-
-
-def _add_places(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", type=Path, metavar="DIR", help="default: results/<profile>")
-    parser.add_argument(
-        "--figures",
-        type=Path,
-        metavar="DIR",
-        default=Path("figures"),
-        help="default: figures; a folder per profile is made in it",
-    )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        default=Path("cache"),
-        help="preprocessed clips (default: cache)",
-    )
-
-
-def _infer(args: argparse.Namespace) -> None:
-    """Fill in profile and data set, where none is given: those of the runs in ``--results``."""
-    from ecstfl.experiments.plan import settings_of
-
-    of_runs = {} if args.results is None else settings_of(args.results)
-    if not of_runs.get("data", "").startswith("embedded"):
-        of_runs.pop("data", None)  # where other data lie is not kept
-    for name, default in (("profile", "quick"), ("data", "embedded")):
-        if getattr(args, name) is None:
-            setattr(args, name, of_runs.get(name, default))
-
-
-def _work(args: argparse.Namespace, **more: Any) -> Work:
-    from ecstfl.experiments.plan import Work
-
-    settings = {"workers": getattr(args, "workers", None)} | more
-    if settings["workers"] is not None and settings["workers"] < 1:
-        raise UserError(f"--workers must be at least 1, got {settings['workers']}")
-    return Work(
-        device=args.device,
-        allow_missing=args.allow_missing,
-        command=args.command_line,
-        **settings,
-    )
-
-
-def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
-    """Apply --epochs, --batch, --precision, --compile, --optimizer and --weight to a profile."""
-    optim = profile.optim
-    if args.epochs is not None:
-        optim = replace(optim, epochs=args.epochs)
-    if args.batch is not None:
-        optim = replace(optim, batch=args.batch)
-    if args.precision is not None:
-        optim = replace(optim, precision=args.precision)
-    if args.compile is not None:
-        optim = replace(optim, compile=args.compile)
-    if args.optimizer is not None:
-        optim = replace(optim, optimizer=args.optimizer)
-    methods = profile.methods
-    if args.weight is not None:
-        methods = tuple(  # two rows of one form become one
-            dict.fromkeys(
-                replace(m, weight=args.weight) if m.method == "ec-stfl" else m for m in methods
-            )
-        )
-    backbone = profile.backbone
-    if args.backbone is not None:  # each network has a tap of its own
-        backbone = replace(backbone, name=args.backbone, tap="relu7")
-    return replace(profile, optim=optim, methods=methods, backbone=backbone)
-
-
-def _open(args: argparse.Namespace) -> ClipSet:
-    from ecstfl.datasets.opening import open_data
-
-    clipset = open_data(args.data, args.root, allow_missing=args.allow_missing, layout=args.layout)
-    for note in clipset.notes:
-        print(f"Note: {note}")
-    return clipset
-
-
-def _places(args: argparse.Namespace, suffix: str = "") -> Places:
-    from ecstfl.runs.places import Places
-
-    tag = _tag(args) + suffix
-    return Places(args.results or Path("results") / tag, args.figures / tag, args.cache)
-
-
-def _tag(args: argparse.Namespace) -> str:
-    """Folder name below results/ and figures/: the profile, and the data when not embedded."""
-    if args.data == "embedded":
-        return args.profile
-    kind = f"-{args.layout}" if args.layout else ""
-    return f"{Path(args.data).stem}{kind}-{args.profile}"
 
 
 if __name__ == "__main__":

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecstfl.cli.options import add_model
 from ecstfl.errors import UserError
 from ecstfl.files import cores
 from ecstfl.labels import CLASSES
@@ -20,7 +19,6 @@ if TYPE_CHECKING:  # torch takes seconds to import: --help must not wait for it
 
 CSV_HEADER = (
     "video",
-    "person",
     "start",
     "end",
     "outcome",
@@ -33,29 +31,18 @@ CSV_HEADER = (
 )
 
 MAX_ROWS = 60
-"""Rows of the printed table a person; files hold everything."""
+"""Rows of a printed table; files hold everything."""
 
 
-def add_predict_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add ``predict``; it sets ``run``, a function (args) -> exit code."""
-    parser = subparsers.add_parser(
-        "predict",
-        help="recognise the expression in videos",
-        description="Find the face, follow it, and say which expression it shows over time. "
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``predict``."""
+    parser.description = (
+        "Find the face, follow it, and say which expression it shows over time. "
         "Recognises displayed expressions, not feelings; not for decisions about people. "
-        "Exit code 0: all recognised, 1: some could not be (named), 2: none.",
+        "Exit code 0: all recognised, 1: some could not be (named), 2: none."
     )
     add = parser.add_argument
     add("videos", nargs="+", type=Path, metavar="VIDEO", help="videos, or folders of them")
-    add(
-        "--checkpoint",
-        "--model",
-        dest="checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="model to use (default: the one that comes with ecstfl, else the newest EC-STFL run "
-        "in --results)",
-    )
     add(
         "--annotate",
         type=Path,
@@ -65,7 +52,6 @@ def add_predict_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     add("--json", type=Path, metavar="OUT", help="write everything as JSON")
     add("--csv", type=Path, metavar="OUT", help="write one row a window as CSV")
-    add("--all-faces", action="store_true", help="follow every face (default: the main person's)")
     add("--window", type=float, metavar="SECONDS", help="length of a window in a long video")
     add("--step", type=float, metavar="SECONDS", help="from one window to the next")
     add(
@@ -74,34 +60,28 @@ def add_predict_parser(subparsers: Any) -> argparse.ArgumentParser:
         metavar="P",
         help="below this probability the outcome is 'uncertain' (default: 0.5)",
     )
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="for the network")
-    add("--workers", type=int, metavar="N", help="videos side by side (default: one a core)")
-    add("--results", type=Path, default=Path("results"), help="default: results")
-    add("--quiet", action="store_true", help="no progress bar")
+    add_model(parser)
     parser.set_defaults(run=run_predict)
-    return parser
 
 
 def run_predict(args: argparse.Namespace) -> int:
     """Run ``ecstfl predict``."""
+    from ecstfl.experiments.plan import choose_device
     from ecstfl.predict.checkpoint import default_model, load_checkpoint, statement
     from ecstfl.predict.recognizer import THRESHOLD, Options
 
-    if args.workers is not None and args.workers < 1:
-        raise UserError(f"--workers must be at least 1, got {args.workers}")
     options = Options(
         window=args.window,
         step=args.step,
-        all_faces=args.all_faces,
         threshold=THRESHOLD if args.threshold is None else args.threshold,
-        device=_device(args.device),
+        device=choose_device(args.device),
     )
     videos, failed = _videos(args.videos)
     annotate = _annotated_names(videos, args.annotate, args.videos)
     for out in (args.json, args.csv):
         if out is not None and any(_same(out, video) for video in videos):
             raise UserError(f"{out} is one of the videos: choose another name for the output")
-    model = args.checkpoint or default_model(args.results)
+    model = args.model or default_model(args.results)
     config, _, notes = load_checkpoint(model)  # a bad model is told before any work
     print(statement(config, notes))
     for sentence in failed:
@@ -180,20 +160,16 @@ def table(prediction: Prediction) -> str:
         f"{prediction.fps:.4g} frames/s)"
     ]
     lines += [f"  note: {sentence}" for sentence in prediction.problems]
-    for person in prediction.people:
-        total = person.total
-        who = f"person {person.number + 1}: " if len(prediction.people) > 1 else ""
-        seconds = [(p, name) for name, p in zip(CLASSES, total.probabilities, strict=True)]
-        second = sorted(seconds, reverse=True)[1]
-        lines.append(
-            f"  {who}{total.outcome}"
-            + (f" ({total.why}; most like {total.expression})" if total.why else "")
-            + f", p {max(total.probabilities):.2f}, next {second[1]} {second[0]:.2f}, "
-            f"face in {100 * total.coverage:.0f} % of the frames"
-        )
-        rows = stretches(person.segments(prediction.duration))
-        if len(rows) < 2:
-            continue
+    total = prediction.total
+    second = sorted(zip(total.probabilities, CLASSES, strict=True), reverse=True)[1]
+    lines.append(
+        f"  {total.outcome}"
+        + (f" ({total.why}; most like {total.expression})" if total.why else "")
+        + f", p {max(total.probabilities):.2f}, next {second[1]} {second[0]:.2f}, "
+        f"face in {100 * total.coverage:.0f} % of the frames"
+    )
+    rows = stretches(prediction.segments())
+    if len(rows) > 1:
         lines.append(f"    {'time':<17} {'expression':<10} {'p':>5} {'faces':>6}")
         for start, end, outcome, p, coverage in rows[:MAX_ROWS]:
             when = f"{clock(start)} - {clock(end)}"
@@ -226,22 +202,20 @@ def stretches(segments: Any) -> list[tuple[float, float, str, float, float]]:
 
 
 def csv_rows(prediction: Prediction) -> Iterator[list[Any]]:
-    """Yield one row a window of every person, in the order of :data:`CSV_HEADER`."""
-    for person in prediction.people:
-        for window in person.windows:
-            yield [
-                str(prediction.source),
-                person.number + 1,
-                f"{window.start:.3f}",
-                f"{window.end:.3f}",
-                window.outcome,
-                window.expression,
-                *(f"{p:.6f}" for p in window.probabilities),
-                f"{window.coverage:.4f}",
-                window.faces,
-                window.frames,
-                window.why,
-            ]
+    """Yield one row a window, in the order of :data:`CSV_HEADER`."""
+    for window in prediction.windows:
+        yield [
+            str(prediction.source),
+            f"{window.start:.3f}",
+            f"{window.end:.3f}",
+            window.outcome,
+            window.expression,
+            *(f"{p:.6f}" for p in window.probabilities),
+            f"{window.coverage:.4f}",
+            window.faces,
+            window.frames,
+            window.why,
+        ]
 
 
 def _write(
@@ -251,7 +225,7 @@ def _write(
     failed: list[str],
     statement: str,
 ) -> None:
-    from ecstfl.files import atomic_write, write_json
+    from ecstfl.files import write_csv, write_json
 
     if args.json is not None:
         write_json(
@@ -264,13 +238,8 @@ def _write(
             },
         )
     if args.csv is not None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CSV_HEADER)
-        for prediction in predictions:
-            writer.writerows(csv_rows(prediction))
-        with atomic_write(args.csv) as file:
-            file.write(text.getvalue().encode(errors="surrogateescape"))
+        rows = (row for prediction in predictions for row in csv_rows(prediction))
+        write_csv(args.csv, CSV_HEADER, rows)
 
 
 def _videos(inputs: list[Path]) -> tuple[list[Path], list[str]]:
@@ -326,11 +295,3 @@ def _same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
-
-
-def _device(name: str) -> str:
-    if name == "cpu":
-        return "cpu"
-    from ecstfl.experiments.plan import choose_device
-
-    return choose_device(name)

@@ -7,90 +7,58 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ecstfl.cli.options import add_quiet, add_workers
 from ecstfl.clips import temporal
 from ecstfl.clips.array import write_clip_array
 from ecstfl.clips.config import PreprocessConfig
-from ecstfl.clips.contact_sheet import contact_sheet, histogram_lines, save_png
+from ecstfl.clips.contact_sheet import contact_sheet, save_png
 from ecstfl.clips.preprocess_set import preprocess
 from ecstfl.datasets.opening import clips_from_inputs
 from ecstfl.faces import align
 from ecstfl.faces.detection import BACKENDS
 from ecstfl.files import write_json, write_text
 
+ABOUT = {
+    "frames": "frames of a clip",
+    "size": "side in pixels",
+    "margin": "crop larger (> 0) or tighter (< 0) than the reference by this share",
+    "shift": "move the crop down the face by this share of its reference side",
+    "alignment": ", ".join(align.ALIGNMENTS),
+    "smoothing": "Gaussian over the landmarks in time, frames; 0: none",
+    "temporal": ", ".join(temporal.METHODS),
+    "backend": ", ".join(BACKENDS),
+    "landmarks": "folder of landmark files, for backend landmarks",
+    "detector_side": "detector input, pixels; 640 finds smaller faces, four times slower",
+    "min_coverage": "leave out clips with a face in a smaller share of their frames",
+    "threshold": "least confidence of RetinaFace, 0 to 1",
+    "max_frames": "refuse longer videos",
+}
+"""Options of :class:`PreprocessConfig` that take a value, and what ``--help`` says of them."""
 
-def add_preprocess_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``ecstfl preprocess``; every default is :class:`PreprocessConfig`'s."""
-    base = PreprocessConfig()
+
+def add_preprocess(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``preprocess``; every default is :class:`PreprocessConfig`'s."""
+    parser.description = (
+        "Detect faces, drop frames without, align by landmarks, bring every clip to "
+        "the same number of frames (claim 2). Give videos, folders, or a CSV manifest."
+    )
     add = parser.add_argument
     add("inputs", nargs="+", type=Path, metavar="INPUT", help="videos, folders, or a CSV manifest")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for clips and report")
-    add(
-        "--frames",
-        type=int,
-        default=base.frames,
-        metavar="T",
-        help="frames of a clip (%(default)s)",
-    )
-    add("--size", type=int, default=base.size, metavar="S", help="side in pixels (%(default)s)")
-    add(
-        "--margin",
-        type=float,
-        default=base.margin,
-        help="crop larger (> 0) or tighter (< 0) than the reference by this share (%(default)s)",
-    )
-    add(
-        "--shift",
-        type=float,
-        default=base.shift,
-        help="move the crop down the face by this share of its reference side (%(default)s)",
-    )
-    add("--alignment", choices=align.ALIGNMENTS, default=base.alignment, help="(%(default)s)")
-    add(
-        "--smoothing",
-        type=float,
-        default=base.smoothing,
-        metavar="FRAMES",
-        help="Gaussian over the landmarks in time (%(default)s; 0: none)",
-    )
-    add("--temporal", choices=temporal.METHODS, default=base.temporal, help="(%(default)s)")
-    add("--backend", choices=BACKENDS, default=base.backend, help="(%(default)s)")
-    add("--landmarks", default="", metavar="DIR", help="landmark files, for backend landmarks")
-    add(
-        "--detector-side",
-        type=int,
-        default=base.detector_side,
-        metavar="PIXELS",
-        help="detector input; 640 finds smaller faces, four times slower (%(default)s)",
-    )
-    add(
-        "--min-coverage",
-        type=float,
-        default=base.min_coverage,
-        metavar="SHARE",
-        help="leave out clips with a face in fewer of their frames (%(default)s)",
-    )
-    add(
-        "--threshold",
-        type=float,
-        default=base.threshold,
-        metavar="SCORE",
-        help="least confidence of RetinaFace, 0 to 1 (%(default)s)",
-    )
+    base = PreprocessConfig()
+    for name, about in ABOUT.items():
+        default = getattr(base, name)
+        option, said = f"--{name.replace('_', '-')}", f"{about} (default: %(default)s)"
+        add(option, type=type(default), default=default, metavar="X", help=said)
     add(
         "--search-every-frame",
         dest="follow",
         action="store_false",
         help="search every frame whole instead of about the last face first; half as fast",
     )
-    add(
-        "--max-frames",
-        type=int,
-        default=base.max_frames,
-        metavar="N",
-        help="refuse longer videos (%(default)s)",
-    )
-    add("--workers", type=int, metavar="N", help="processes (default: one a core)")
-    add("--quiet", action="store_true", help="no progress bar")
+    add_workers(parser, "processes (default: one a core)")
+    add_quiet(parser)
+    parser.set_defaults(run=run_from_arguments)
 
 
 def run_from_arguments(args: argparse.Namespace) -> int:
@@ -120,7 +88,7 @@ def run_preprocess(
     """Prepare what the user points at and write the result to a folder.
 
     Written to ``out``: ``clips.npy`` (n, T, S, S, 3) with ``manifest.csv`` (row, id, path, label,
-    group, fold, coverage, checksum), ``report.json``, ``report.txt``, ``contact_sheet.png``, and
+    group, fold, coverage), ``report.json``, ``report.txt``, ``contact_sheet.png``, and
     ``cache/``, from which an interrupted run goes on.
 
     Args:
@@ -162,12 +130,8 @@ def render_report(report: dict[str, Any]) -> str:
         f"frames: {report['frames_kept']} with a face of {report['frames_read']} read; "
         f"{report['clips_per_second']} clips/s, {report['from_cache']} from cache",
     ]
-    if report["coverage"]["mean"] is not None:
-        lines += [
-            "",
-            f"share of frames with a face (mean {report['coverage']['mean']:.1%}), clips:",
-        ]
-        lines += histogram_lines(report["coverage"]["edges"], report["coverage"]["counts"])
+    if report["mean_coverage"] is not None:
+        lines.append(f"share of frames with a face: {report['mean_coverage']:.1%} in the mean clip")
     for title, items, name in (
         ("left out", report["dropped"], "id"),
         ("not clips", report.get("skipped", []), "path"),

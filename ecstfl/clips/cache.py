@@ -240,16 +240,13 @@ class StoredClips:
     """Clips of a cache shown as one array (n, T, S, S, 3) uint8; only what is asked for is read.
 
     DFEW at 16 x 112 x 112 takes 7.04 GB; a batch reads its own clips, and the operating system
-    keeps what fits, once for all processes. ``clips[3]``, ``clips[3, 0]``, ``clips[[5, 2]]``,
-    ``clips[:64]`` and ``clips[mask]`` are copies in memory; ``np.asarray(clips)`` reads everything.
+    keeps what fits, once for all processes. ``clips[3]``, ``clips[[5, 2]]``, ``clips[:64]`` and
+    ``clips[mask]`` are copies in memory.
 
     Args:
         cache: where they are.
         entries: n of them, repeats allowed.
     """
-
-    dtype = np.dtype(np.uint8)
-    ndim = 5
 
     def __init__(self, cache: ClipCache, entries: Sequence[Entry]) -> None:
         self._cache, self._entries = cache, list(entries)
@@ -259,11 +256,6 @@ class StoredClips:
         """(n, T, S, S, 3)."""
         return (len(self), *self._cache.shape)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all clips."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -271,20 +263,11 @@ class StoredClips:
         return (self._cache.frames(entry) for entry in self._entries)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Clips by position: a number, a slice, positions or a mask (n,); more may follow."""
-        first, *rest = key if isinstance(key, tuple) else (key,)
-        chosen = np.arange(len(self))[first]
+        """Clips by position: a number, a slice, positions or a mask (n,)."""
+        chosen = np.arange(len(self))[key]
         if chosen.ndim == 0:
-            return self._cache.frames(self._entries[chosen])[tuple(rest)]
-        if rest:
-            raise IndexError("expected one clip before further indices, got several")
+            return self._cache.frames(self._entries[chosen])
         out = np.empty((len(chosen), *self._cache.shape), np.uint8)
         for place, number in enumerate(chosen):
             out[place] = self._cache.frames(self._entries[number])
         return out
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise ValueError("expected leave to copy: stored clips are read into memory")
-        everything = self[:]
-        return everything if dtype is None else everything.astype(dtype, copy=False)

@@ -37,8 +37,7 @@ class PreprocessConfig:
         min_coverage: clips with a face in a smaller share of their frames are left out (paper:
             half).
         max_frames: longer videos are refused by name: cut them into clips first.
-        landmarks: folder of landmark files named by clip id, for the backends ``landmarks`` and
-            ``ground_truth``.
+        landmarks: folder of landmark files named by clip id, for the backend ``landmarks``.
 
     Raises:
         UserError: a value outside its range.
@@ -96,7 +95,7 @@ class PreprocessConfig:
         if self.alignment == "rigid68" and self.backend == "retinaface":
             raise UserError(
                 "preprocess option alignment='rigid68' needs 68 landmarks and RetinaFace gives 5: "
-                "use backend face_alignment, landmarks or ground_truth"
+                "use backend face_alignment or landmarks"
             )
         if self.reads_landmarks and not self.landmarks:
             raise UserError(
@@ -107,7 +106,7 @@ class PreprocessConfig:
     @property
     def reads_landmarks(self) -> bool:
         """Whether the faces come from files, one a clip."""
-        return self.backend in ("landmarks", "ground_truth")
+        return self.backend == "landmarks"
 
     @property
     def options(self) -> dict[str, Any]:

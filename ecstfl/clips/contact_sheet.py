@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +68,7 @@ def contact_sheet(
             drawn = _annotate(frame, box, points, matrix, size, cell)
             row[:, : min(wide, drawn.shape[1])] = drawn[:, :wide]
         for k, t in enumerate(shown):
-            crop = cv2.resize(prepared.clips[i, t], (cell, cell), interpolation=cv2.INTER_LINEAR)
+            crop = cv2.resize(prepared.clips[i][t], (cell, cell), interpolation=cv2.INTER_LINEAR)
             left = wide + 6 + k * (cell + 2)
             row[:, left : left + cell] = crop
         rows += [_text_row((captions or {}).get(clip.id, clip.id), width, 18, 0.42), row]
@@ -147,12 +147,3 @@ def _name(text: str) -> str:
     """What the built-in font can draw: before OpenCV 5, other letters than ASCII become '?'."""
     plain = "".join(letter if letter.isprintable() else "?" for letter in text)
     return plain if _ANY_SCRIPT else plain.encode("ascii", "replace").decode()
-
-
-def histogram_lines(edges: Sequence[float], counts: Sequence[int], width: int = 40) -> list[str]:
-    """Draw a histogram with characters, one line a bin."""
-    most = max([*counts, 1])
-    return [
-        f"{low:4.0%} - {high:4.0%}  {count:6d}  {'#' * round(width * count / most)}"
-        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
-    ]

@@ -173,8 +173,6 @@ class PreparedClip:
 @lru_cache(maxsize=4)
 def _shared_backend(name: str, side: int, threshold: float) -> FaceBackend:
     """Networks are loaded once per process."""
-    if name == "face_alignment_sfd":
-        return FaceAlignment68(boxes=None)
     retinaface = RetinaFace(side, threshold)
     return FaceAlignment68(boxes=retinaface) if name == "face_alignment" else retinaface
 
@@ -191,5 +189,5 @@ def open_backend(config: PreprocessConfig, clip_id: str = "") -> FaceBackend:
     """
     if config.reads_landmarks:
         path = landmark_file(Path(config.landmarks), clip_id)
-        return LandmarkTrack(read_landmarks(path), name=config.backend)
+        return LandmarkTrack(read_landmarks(path))
     return _shared_backend(config.backend, config.detector_side, config.threshold)

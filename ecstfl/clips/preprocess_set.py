@@ -7,6 +7,7 @@ prepared again.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -117,7 +118,7 @@ def preprocess(
 def _open(cache: ClipCache, kept: list[Entry]) -> np.ndarray | StoredClips | None:
     """Return the clips; None when damaged ones were found, which are to be prepared anew."""
     stored = StoredClips(cache, kept)
-    if stored.nbytes > IN_MEMORY:
+    if math.prod(stored.shape) > IN_MEMORY:
         return stored
     clips, whole = np.empty(stored.shape, np.uint8), True
     for row, entry in enumerate(kept):
@@ -215,7 +216,6 @@ def _report(
             source = str(clip.source)
             dropped.append({"id": clip.id, "source": source, "kind": kind, "reason": reason})
     coverages = [entry.coverage for entry in seen if entry.n_source]
-    edges = np.linspace(0, 1, 11)
     report = {
         "name": clipset.name,
         "synthetic": clipset.synthetic,
@@ -228,11 +228,7 @@ def _report(
         "n_dropped": len(dropped),
         "dropped": dropped,
         "warnings": warnings,
-        "coverage": {
-            "mean": float(np.mean(coverages)) if coverages else None,
-            "edges": edges.round(1).tolist(),
-            "counts": np.histogram(coverages, edges)[0].tolist(),
-        },
+        "mean_coverage": float(np.mean(coverages)) if coverages else None,
         "frames_read": sum(entry.n_source for entry in seen),
         "frames_kept": sum(entry.n_kept for entry in seen),
     }

@@ -41,7 +41,6 @@ class Probe:
     Attributes:
         id: clip id.
         frames: decodable frames.
-        bytes: size on disk.
         content: hash of the decoded pictures; '' when the clip cannot be read.
         problem: why the clip cannot be read, or ''.
         remarks: damage that did not stop the reading.
@@ -50,7 +49,6 @@ class Probe:
 
     id: str
     frames: int = 0
-    bytes: int = 0
     content: str = ""
     problem: str = ""
     remarks: tuple[str, ...] = ()
@@ -65,13 +63,11 @@ class Report:
         inspection: of the reader, with what the content showed among its findings.
         probes: one a clip; none when no clip was opened.
         root: named in the report.
-        seconds_per_frame: what preprocessing takes here, where it was measured.
     """
 
     inspection: Inspection
     probes: tuple[Probe, ...] = ()
     root: str = ""
-    seconds_per_frame: float | None = None
 
     @property
     def errors(self) -> int:
@@ -83,24 +79,11 @@ class Report:
         """Frames of every readable clip."""
         return [p.frames for p in self.probes if not p.problem]
 
-    @property
-    def expected_seconds(self) -> float | None:
-        """What preprocessing all of it will take in one process."""
-        rate = self.seconds_per_frame
-        return None if rate is None else rate * sum(self.lengths)
-
     def count(self, fold: int | None = None) -> tuple[int, ...]:
         """Clips per class, of one fold or of all."""
         clips = self.inspection.clipset
         counts = Counter(c.label for c in clips if fold is None or c.fold == fold)
         return tuple(counts[label] for label in range(N_CLASSES))
-
-    def typical(self, most: int = 3) -> list[Clip]:
-        """Choose readable clips of about median length, to measure on."""
-        clips = {clip.id: clip for clip in self.inspection.clipset}
-        good = [p for p in self.probes if not p.problem]
-        middle = float(np.median(self.lengths or [0]))
-        return [clips[p.id] for p in sorted(good, key=lambda p: abs(p.frames - middle))[:most]]
 
 
 def examine(
@@ -150,11 +133,10 @@ def probe(clip: Clip) -> Probe:
             pictures.update(np.ascontiguousarray(frame))
             frames += 1
         files = frame_files(clip.source) if clip.source.is_dir() else []
-        size = sum(path.stat().st_size for path in files or [clip.source])
         numbers = {int(n[-1]) for path in files if (n := re.findall(r"\d+", path.stem))}
         gaps = sorted(set(range(min(numbers), max(numbers))) - numbers) if numbers else []
         content = pictures.hexdigest()
-        return Probe(clip.id, frames, size, content, remarks=tuple(remarks), gaps=tuple(gaps))
+        return Probe(clip.id, frames, content, remarks=tuple(remarks), gaps=tuple(gaps))
     except (UserError, OSError, ValueError, cv2.error) as error:
         problem = " ".join(str(error).split()) or type(error).__name__
         return Probe(clip.id, problem=problem.removeprefix(f"cannot read {clip.source}: "))

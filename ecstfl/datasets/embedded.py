@@ -19,7 +19,6 @@ import numpy as np
 
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.errors import UserError
-from ecstfl.files import atomic_write
 from ecstfl.labels import CLASSES, label_index
 
 SPLITS: Final = ("default", "wild")
@@ -252,19 +251,3 @@ def load_truth(root: str | Path | None = None) -> Truth:
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {folder / 'truth.npz'}: {error}") from None
     return Truth(arrays)
-
-
-def write_landmark_files(folder: Path, root: str | Path | None = None) -> None:
-    """Write the true landmarks as one ``<clip>.npy`` a clip, as the ``ground_truth`` backend reads.
-
-    Each file holds (T, 68, 2) float32 pixels, NaN in frames where no face is visible.
-
-    Raises:
-        UserError: see :func:`load_truth`; or the folder cannot be written.
-    """
-    truth = load_truth(root)
-    for clip in truth:
-        known = truth[clip]
-        points = np.where(known.visible[:, None, None], known.landmarks, np.float32(np.nan))
-        with atomic_write(folder / f"{clip}.npy") as file:
-            np.save(file, points, allow_pickle=False)

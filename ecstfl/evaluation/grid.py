@@ -1,4 +1,4 @@
-"""Tables as text: one grid of cells, written as Markdown, LaTeX, CSV, or to fit a terminal."""
+"""Tables as text: one grid of cells, written as Markdown, CSV, or to fit a terminal."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Grid:
     Attributes:
         head: names of the columns; the first names the lines.
         lines: as many cells each as the head.
-        kinds: what each line is (``result``, ``difference``, ``published``), for LaTeX's rules
-            and Markdown's italics; empty where all are alike.
+        kinds: what each line is (``result``, ``difference``, ``published``), for Markdown's
+            italics; empty where all are alike.
     """
 
     head: tuple[str, ...]
@@ -33,18 +33,6 @@ class Grid:
             rows.append(tuple(f"*{cell}*" if cell and quoted else cell for cell in line))
         text = ["| " + " | ".join(row) + " |" for row in rows]
         return "\n".join([text[0], text[1].replace(" ", ""), *text[2:]])
-
-    def latex(self) -> str:
-        """Render as a ``tabular`` with a rule where the kind changes; needs booktabs."""
-        rows = [rf"\begin{{tabular}}{{l{'r' * (len(self.head) - 1)}}}", r"\toprule"]
-        rows.append(" & ".join(map(_latex, self.head)) + r" \\")
-        before = None
-        for line, kind in zip(self.lines, self.kinds or ("",) * len(self.lines), strict=True):
-            if kind != before:
-                rows.append(r"\midrule")
-            rows.append(" & ".join(map(_latex, line)) + r" \\")
-            before = kind
-        return "\n".join([*rows, r"\bottomrule", r"\end{tabular}"])
 
     def fitted(self, width: int) -> str:
         """Render as Markdown where that is no wider; else each line as a paragraph of its cells."""
@@ -82,12 +70,6 @@ class Page:
             parts.append("\n".join(f"- {note}" for note in self.notes))
         return "\n\n".join(parts) + "\n"
 
-    def latex(self) -> str:
-        """Render the grids with the notes in small print below."""
-        parts = [part.latex() for part in self.parts if isinstance(part, Grid)]
-        small = [r"\par\footnotesize", *(rf"{_latex(note)}.\par" for note in self.notes)]
-        return "\n".join([*parts, *small]) + "\n"
-
 
 def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]], digits: int = 6) -> str:
     """Render for spreadsheets: floats with so many digits, nothing for NaN."""
@@ -102,16 +84,3 @@ def to_csv(head: Sequence[str], rows: Iterable[Sequence[object]], digits: int = 
     writer.writerow(head)
     writer.writerows([plain(value) for value in row] for row in rows)
     return out.getvalue()
-
-
-_LATEX = {
-    **{character: rf"\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "[": "{[}",  # after a line's end, a bare bracket would be an option
-}
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ecstfl.labels import N_CLASSES
+
 
 @dataclass(frozen=True)
 class PublishedRow:
@@ -11,7 +13,8 @@ class PublishedRow:
 
     Attributes:
         method: as printed.
-        recalls: Happy, Sad, Neutral, Angry, Surprise, Disgust, Fear.
+        recalls: Happy, Sad, Neutral, Angry, Surprise, Disgust, Fear; empty where only the two
+            averages are known.
         uar: unweighted average recall.
         war: weighted average recall.
         source: where it is printed.
@@ -24,99 +27,64 @@ class PublishedRow:
     source: str
 
 
-PATENT_TABLE_1 = (
-    PublishedRow(
-        "C3D",
-        (75.17, 39.49, 55.11, 62.49, 45.00, 1.38, 20.51),
-        42.74,
-        53.54,
-        "CN112101119A, Table 1",
-    ),
-    PublishedRow(
-        "C3D, EC-STFL",
-        (75.87, 49.26, 54.81, 61.53, 45.95, 3.45, 24.83),
-        45.10,
-        55.50,
-        "CN112101119A, Table 1",
-    ),
+def _rows(source: str, text: str) -> tuple[PublishedRow, ...]:
+    """Read lines of a method, its recalls if there are any, UAR and WAR."""
+    found = []
+    for line in text.strip().splitlines():
+        method, numbers = line.strip().split("  ", 1)
+        *recalls, uar, war = map(float, numbers.split())
+        assert len(recalls) in (0, N_CLASSES)
+        found.append(PublishedRow(method, tuple(recalls), uar, war, source))
+    return tuple(found)
+
+
+PATENT_TABLE_1 = _rows(
+    "CN112101119A, Table 1",
+    """
+    C3D                       75.17 39.49 55.11 62.49 45.00  1.38 20.51  42.74 53.54
+    C3D, EC-STFL              75.87 49.26 54.81 61.53 45.95  3.45 24.83  45.10 55.50
+    """,
 )
 """The claim that this project reproduces: five folds of DFEW pooled, no seed, no interval."""
 
 _PAPER = "Jiang et al., DFEW, ACM MM 2020, comparison tables"
 
-PAPER_ROWS = (
-    *PATENT_TABLE_1,
-    PublishedRow(
-        "C3D, center loss",
-        (75.62, 44.67, 54.18, 63.14, 42.21, 2.07, 22.17),
-        43.44,
-        54.17,
-        _PAPER,
-    ),
-    PublishedRow("P3D", (74.85, 43.40, 54.18, 60.42, 50.99, 0.69, 23.28), 43.97, 54.47, _PAPER),
-    PublishedRow("R3D18", (79.67, 39.07, 57.66, 50.39, 48.26, 3.45, 21.06), 42.79, 53.22, _PAPER),
-    PublishedRow(
-        "3D ResNet18", (73.13, 48.26, 50.51, 64.75, 50.10, 0.00, 26.39), 44.73, 54.98, _PAPER
-    ),
-    PublishedRow("I3D-RGB", (78.61, 44.19, 56.69, 55.87, 45.88, 2.07, 20.51), 43.40, 54.27, _PAPER),
-    PublishedRow(
-        "VGG11+LSTM", (76.89, 37.65, 58.04, 60.70, 43.70, 0.00, 19.73), 42.39, 53.70, _PAPER
-    ),
-    PublishedRow(
-        "ResNet18+LSTM", (78.00, 40.65, 53.77, 56.83, 45.00, 4.14, 21.62), 42.86, 53.08, _PAPER
-    ),
-    PublishedRow(
-        "3D ResNet18, center loss",
-        (78.49, 44.30, 54.89, 58.40, 52.35, 0.69, 25.28),
-        44.91,
-        55.48,
-        _PAPER,
-    ),
-    PublishedRow(
-        "3D ResNet18, EC-STFL",
-        (79.18, 49.05, 57.85, 60.98, 46.15, 2.76, 21.51),
-        45.35,
-        56.51,
-        _PAPER,
-    ),
+PAPER_ROWS = PATENT_TABLE_1 + _rows(
+    _PAPER,
+    """
+    C3D, center loss          75.62 44.67 54.18 63.14 42.21  2.07 22.17  43.44 54.17
+    P3D                       74.85 43.40 54.18 60.42 50.99  0.69 23.28  43.97 54.47
+    R3D18                     79.67 39.07 57.66 50.39 48.26  3.45 21.06  42.79 53.22
+    3D ResNet18               73.13 48.26 50.51 64.75 50.10  0.00 26.39  44.73 54.98
+    I3D-RGB                   78.61 44.19 56.69 55.87 45.88  2.07 20.51  43.40 54.27
+    VGG11+LSTM                76.89 37.65 58.04 60.70 43.70  0.00 19.73  42.39 53.70
+    ResNet18+LSTM             78.00 40.65 53.77 56.83 45.00  4.14 21.62  42.86 53.08
+    3D ResNet18, center loss  78.49 44.30 54.89 58.40 52.35  0.69 25.28  44.91 55.48
+    3D ResNet18, EC-STFL      79.18 49.05 57.85 60.98 46.15  2.76 21.51  45.35 56.51
+    """,
 )
 """Every row that is printed with its recalls; the first two are the patent's."""
 
-
-@dataclass(frozen=True)
-class PublishedScore:
-    """A result on DFEW of which only the two averages are known here, in percent.
-
-    Attributes:
-        method: as printed.
-        uar: unweighted average recall.
-        war: weighted average recall.
-        source: where it is printed.
+PAPER_EC_STFL_SCORES = _rows(
+    _PAPER,
     """
-
-    method: str
-    uar: float
-    war: float
-    source: str
-
-
-PAPER_EC_STFL_SCORES = (
-    PublishedScore("P3D, EC-STFL", 45.22, 56.48, _PAPER),
-    PublishedScore("R3D18, EC-STFL", 45.05, 56.19, _PAPER),
-    PublishedScore("I3D-RGB, EC-STFL", 45.05, 56.19, _PAPER),
-    PublishedScore("VGG11+LSTM, EC-STFL", 44.78, 56.25, _PAPER),
-    PublishedScore("ResNet18+LSTM, EC-STFL", 43.60, 54.72, _PAPER),
+    P3D, EC-STFL               45.22 56.48
+    R3D18, EC-STFL             45.05 56.19
+    I3D-RGB, EC-STFL           45.05 56.19
+    VGG11+LSTM, EC-STFL        44.78 56.25
+    ResNet18+LSTM, EC-STFL     43.60 54.72
+    """,
 )
 """EC-STFL on the paper's other networks; two rows are the same."""
 
 LATER_SCORES = (
-    PublishedScore("Former-DFER", 53.69, 65.70, "2021"),
-    PublishedScore("IAL", 55.71, 69.24, "2023"),
-    PublishedScore("M3DFEL", 56.10, 69.25, "2023"),
-    PublishedScore("DFER-CLIP", 59.61, 71.25, "2023"),
-    PublishedScore("MAE-DFER", 63.41, 74.43, "2023"),
-    PublishedScore("S2D", 61.82, 76.03, "2024"),
-    PublishedScore("S4D", 66.80, 76.68, "2025"),
+    PublishedRow("Former-DFER", (), 53.69, 65.70, "2021"),
+    PublishedRow("IAL", (), 55.71, 69.24, "2023"),
+    PublishedRow("M3DFEL", (), 56.10, 69.25, "2023"),
+    PublishedRow("DFER-CLIP", (), 59.61, 71.25, "2023"),
+    PublishedRow("MAE-DFER", (), 63.41, 74.43, "2023"),
+    PublishedRow("S2D", (), 61.82, 76.03, "2024"),
+    PublishedRow("S4D", (), 66.80, 76.68, "2025"),
 )
 """What came after, for scale; choosing the best epoch on the test fold is common among them."""
 

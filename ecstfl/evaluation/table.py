@@ -7,8 +7,7 @@ identities, and over seeds where there are several
 deviation between them. Differences are to the softmax-only row of the same setting, in pairs. A
 table that is synthetic, quick or incomplete says so.
 
-:func:`page` gives the table as text, :func:`to_csv` its numbers;
-:func:`ecstfl.experiments.explain.explain` tells where one comes from.
+:func:`page` gives the table as text, :func:`to_csv` its numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ from ecstfl.evaluation.published import (
     PAPER_ROWS,
     PATENT_TABLE_1,
     PublishedRow,
-    PublishedScore,
 )
 from ecstfl.evaluation.rows import baseline_of, by_row, method_name, printed_name, row_names
 from ecstfl.labels import CLASSES
@@ -97,7 +95,7 @@ class Table:
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
     marks: tuple[str, ...]
-    published: tuple[PublishedRow | PublishedScore, ...] = PATENT_TABLE_1
+    published: tuple[PublishedRow, ...] = PATENT_TABLE_1
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ def build_table(results: Path, configs: Sequence[RunConfig]) -> Table:
     return Table(tuple(rows), tuple(differences), tuple(marks), _published(list(planned)))
 
 
-def _published(keys: Sequence[RunConfig]) -> tuple[PublishedRow | PublishedScore, ...]:
+def _published(keys: Sequence[RunConfig]) -> tuple[PublishedRow, ...]:
     """Return the patent's table and what is printed of the table's other rows."""
     wanted = {printed_name(key) for key in keys}
     others = [row for row in (*PAPER_ROWS, *PAPER_EC_STFL_SCORES) if row.method in wanted]
@@ -268,7 +266,7 @@ def grid(table: Table) -> Grid:
         lines.append((f"difference: {d.method}", *blank, *ends))
         kinds.append("difference")
     for row in table.published:
-        each = [f"{r:.2f}" for r in row.recalls] if isinstance(row, PublishedRow) else blank
+        each = [f"{r:.2f}" for r in row.recalls] or blank
         ends = (f"{row.uar:.2f}", f"{row.war:.2f}", "?")
         lines.append((f"published, DFEW: {row.method}", *each, *ends))
         kinds.append("published")

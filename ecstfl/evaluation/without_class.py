@@ -17,6 +17,7 @@ from ecstfl.evaluation import differences
 from ecstfl.evaluation.differences import Comparison, Measure, grid, notes
 from ecstfl.evaluation.grid import Page
 from ecstfl.labels import CLASSES
+from ecstfl.metrics.clusters import within_between
 
 Measured = tuple[tuple[Measure, ...], tuple[Measure, ...]]
 """Within/between (8: of all clips, and without each class) and lengths (7) of some runs."""
@@ -25,27 +26,16 @@ Measured = tuple[tuple[Measure, ...], tuple[Measure, ...]]
 def ratios_without(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return within/between of all clips, and of all but each class: (8,), > 0.
 
-    The measure is that of :func:`ecstfl.metrics.clusters.cluster_measures`. NaN where it is not
-    defined: fewer than two classes are left, none has two clips, or all clips lie in one point.
+    See :func:`ecstfl.metrics.clusters.within_between`, also for where it is not defined.
 
     Args:
         embeddings: (n, d) real.
         labels: (n,) 0..6.
     """
-    x = np.asarray(embeddings, dtype=np.float64)
-    member = np.asarray(labels)[:, None] == np.arange(len(CLASSES))  # (n, 7)
-    sums = member.T @ cdist(x, x) @ member  # of distances, (7, 7)
-    count = member.sum(axis=0).astype(np.float64)
-    pairs = np.outer(count, count) - np.diag(count)  # ordered, of different clips
-    found = []
-    for left_out in (None, *range(len(CLASSES))):
-        keep = [c for c in range(len(CLASSES)) if c != left_out]
-        total, number = sums[np.ix_(keep, keep)], pairs[np.ix_(keep, keep)]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            within = np.trace(total) / np.trace(number)
-            ratio = within / ((total.sum() - np.trace(total)) / (number.sum() - np.trace(number)))
-        found.append(ratio if np.isfinite(ratio) else np.nan)
-    return np.array(found)
+    x, labels = np.asarray(embeddings, dtype=np.float64), np.asarray(labels)
+    distance = cdist(x, x)
+    kept = (labels != left_out for left_out in (None, *range(len(CLASSES))))
+    return np.array([within_between(distance[keep][:, keep], labels[keep]) for keep in kept])
 
 
 def relative_lengths(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:

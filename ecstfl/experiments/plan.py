@@ -23,12 +23,11 @@ from ecstfl.datasets.clipset import ClipSet
 from ecstfl.distributed import is_main_process, main_process_first, world_size
 from ecstfl.errors import UserError
 from ecstfl.experiments.profiles import Profile, plan_runs, select_clips
-from ecstfl.files import cores, move_aside
+from ecstfl.files import cores
 from ecstfl.labels import CLASSES
 from ecstfl.models.backbones import TITLES
 from ecstfl.runs.config import RunConfig
 from ecstfl.runs.places import Places, check_results
-from ecstfl.runs.run_folder import claim, run_directory
 from ecstfl.training.estimate import bfloat16_advice, estimate_minutes
 from ecstfl.training.splits import split_clips
 from ecstfl.training.train_all import clear, is_missing, train_all
@@ -61,8 +60,6 @@ class Work:
         device: ``auto``, ``cpu`` or ``cuda``.
         allow_missing: go on without clips that cannot be read; else they stop the work, because
             a table over other clips than planned is another table.
-        resume: use finished runs and go on with half-finished ones; False keeps them under
-            another name and trains every run of the plan anew.
         train: False leaves out training: what is finished is rendered.
         command: recorded beside each figure.
         say: prints one line.
@@ -71,7 +68,6 @@ class Work:
     workers: int | None = None
     device: str = "auto"
     allow_missing: bool = False
-    resume: bool = True
     train: bool = True
     command: str = "ecstfl reproduce"
     say: Callable[[str], None] = print
@@ -146,8 +142,6 @@ def carry_out(plan: Plan, places: Places, work: Work) -> None:
     device = choose_device(work.device)
     if main:
         check_results(places.results, plan.runs[0])
-        if not work.resume:
-            _set_aside(places, plan.runs, say)
     todo = [config for config in plan.runs if is_missing(config, places)]
     if main:
         clear([config for config in plan.runs if config not in todo], places)
@@ -220,17 +214,6 @@ def _check_prepared(
     if not len(prepared.clipset):
         raise UserError(f"no clip of {plan.clipset.name} has a face that can be used: see above")
     check_folds(prepared.clipset, todo)
-
-
-def _set_aside(places: Places, runs: Sequence[RunConfig], say: Callable[[str], None]) -> None:
-    """Rename the plan's run directories, so that nothing is lost and nothing is reused."""
-    for config in runs:
-        directory = run_directory(places.results, config)
-        if directory.exists():
-            with claim(directory) as mine:
-                if not mine:
-                    raise UserError(f"{directory} is being trained by another process: wait for it")
-            say(f"  set aside: {move_aside(directory, 'earlier')}")
 
 
 def _preprocess_summary(prepared: Prepared, seconds: float) -> str:

@@ -31,8 +31,8 @@ from ecstfl.runs.config import OptimConfig, RunConfig, hash_clipset
 NAMES = ("smoke", "quick", "full", "paper")
 
 SOFTMAX = LossConfig("softmax")
-# This weight was chosen on validation folds, never on a test fold; those of the other forms span the
-# same range of lambda times the loss (docs/recipe.md).
+# This weight was chosen on validation folds, never on a test fold; those of the other forms span
+# the same range of lambda times the loss (docs/recipe.md).
 EC_STFL = LossConfig("ec-stfl", form="patent", weight=0.3)
 EC_STFL_STRONG = LossConfig("ec-stfl", form="patent", weight=1.0)  # what too much of it does
 EC_STFL_PAPER = LossConfig("ec-stfl", form="paper", weight=3.0)

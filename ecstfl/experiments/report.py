@@ -56,7 +56,7 @@ def render(
     built = replace(built, marks=(*built.marks, *data_notes))
     runs = {c: run for c in configs if (run := finished_run(places.results, c)) is not None}
     pages: dict[str, Page] = {"table": table.page(built)}
-    texts = {"table.csv": table.to_csv(built), "table.tex": pages["table"].latex()}
+    texts = {"table.csv": table.to_csv(built)}
     comparisons = differences.compare(list(runs.values()))
     measured = None
     if comparisons:

@@ -3,10 +3,9 @@
 Backends (which one ran is written into every report; none is ever exchanged silently):
 
 * ``retinaface`` (default): :class:`ecstfl.faces.retinaface.RetinaFace`, five points.
-* ``face_alignment`` (extra ``landmarks68``): 68 points in boxes that RetinaFace found, and
-  ``face_alignment_sfd`` with that package's own detector: :mod:`ecstfl.faces.landmarks68`.
+* ``face_alignment`` (extra ``landmarks68``): 68 points in boxes that RetinaFace found:
+  :mod:`ecstfl.faces.landmarks68`.
 * ``landmarks``: files made elsewhere: :mod:`ecstfl.faces.landmark_files`.
-* ``ground_truth``: what a perfect detector would find, for the embedded data.
 """
 
 from __future__ import annotations
@@ -18,13 +17,7 @@ import numpy as np
 
 from ecstfl.faces import align
 
-BACKENDS: Final = (
-    "retinaface",
-    "face_alignment",
-    "face_alignment_sfd",
-    "landmarks",
-    "ground_truth",
-)
+BACKENDS: Final = ("retinaface", "face_alignment", "landmarks")
 
 MIN_SIDE: Final = 8
 """Frames with a shorter side than this (pixels) hold no face that could be found."""

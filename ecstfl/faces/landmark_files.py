@@ -1,4 +1,4 @@
-"""Landmarks made beforehand: files of other programs, or the truth of rendered faces."""
+"""Landmarks made beforehand, in files: by other programs, or the truth of rendered faces."""
 
 from __future__ import annotations
 
@@ -18,28 +18,22 @@ class LandmarkTrack:
 
     Args:
         landmarks: (n, 5, 2) or (n, 68, 2) pixels; a frame with a value that is not finite, or
-            whose points all coincide, has no face.
-        boxes: (n, 4) x1 y1 x2 y2; by default the landmarks' own extent.
-        name: ``landmarks`` or ``ground_truth``.
+            whose points all coincide, has no face. The box of a face is their extent.
 
     Raises:
         UserError: another shape.
     """
 
-    def __init__(
-        self, landmarks: np.ndarray, boxes: np.ndarray | None = None, name: str = "landmarks"
-    ) -> None:
+    name = "landmarks"
+
+    def __init__(self, landmarks: np.ndarray) -> None:
         landmarks = np.asarray(landmarks)
         if landmarks.ndim != 3 or landmarks.shape[1:] not in ((5, 2), (68, 2)):
             raise UserError(
                 f"landmarks of shape {landmarks.shape}: expected (frames, 5, 2) or (frames, 68, 2)"
             )
-        if boxes is not None and np.shape(boxes) != (len(landmarks), 4):
-            raise UserError(f"boxes of shape {np.shape(boxes)}: expected ({len(landmarks)}, 4)")
-        self.name = name
         self.scheme = "points5" if landmarks.shape[1] == 5 else "ibug68"
         self.landmarks = landmarks.astype(np.float32)
-        self.boxes = boxes
         self._next = 0
 
     def detect(self, rgb: np.ndarray) -> list[Detection]:
@@ -54,22 +48,16 @@ class LandmarkTrack:
                 "it belongs to another video"
             )
         points = self.landmarks[self._next]
-        box = None if self.boxes is None else self.boxes[self._next]
         self._next += 1
         if not align.usable(points):
             return []
-        if box is None:
-            box = np.concatenate([points.min(0), points.max(0)])
-        return [Detection(np.asarray(box, np.float32), 1.0, points, self.scheme, self.name)]
+        box = np.concatenate([points.min(0), points.max(0)])
+        return [Detection(box, 1.0, points, self.scheme, self.name)]
 
     @property
     def left(self) -> int:
         """Frames not asked for yet: more than 0 after the last frame means another video."""
         return len(self.landmarks) - self._next
-
-    def rewind(self) -> None:
-        """Start again at the first frame."""
-        self._next = 0
 
 
 def landmark_file(folder: Path, clip_id: str) -> Path:

@@ -17,7 +17,6 @@ from ecstfl.errors import UserError
 from ecstfl.faces.detection import MIN_SIDE, Detection, FaceBackend
 
 FAN_URL: Final = "https://www.adrianbulat.com/downloads/python-fan/2DFAN4-11f355bf06.pth.tar"
-SFD_URL: Final = "https://www.adrianbulat.com/downloads/python-fan/s3fd-619a316812.pth"
 
 
 class _Boxes:
@@ -77,34 +76,31 @@ class FaceAlignment68:
     """FAN of the face-alignment package: 68 points; the quality option (about 0.4 s a face).
 
     Args:
-        boxes: the backend whose boxes are used; ``None`` for that package's own S3FD.
+        boxes: the backend whose boxes are used.
         device: ``cpu`` or ``cuda``.
 
     Raises:
         UserError: package or weights missing, weights damaged.
     """
 
+    name = "face_alignment"
     scheme = "ibug68"
 
-    def __init__(self, boxes: FaceBackend | None = None, device: str = "cpu") -> None:
+    def __init__(self, boxes: FaceBackend, device: str = "cpu") -> None:
         if importlib.util.find_spec("face_alignment") is None:
             raise UserError("face-alignment is not installed; run: pip install ecstfl[landmarks68]")
         _fetch(FAN_URL)
-        if boxes is None:
-            _fetch(SFD_URL)
         import face_alignment
 
-        self.name = "face_alignment_sfd" if boxes is None else "face_alignment"
         # its defaults are CUDA and torch.compile; the "folder" detector loads nothing
         self._net = face_alignment.FaceAlignment(
             face_alignment.LandmarksType.TWO_D,
             device=device,
             flip_input=False,
             compile=False,
-            face_detector="folder" if boxes is not None else "sfd",
+            face_detector="folder",
         )
-        if boxes is not None:
-            self._net.face_detector = _Boxes(boxes)
+        self._net.face_detector = _Boxes(boxes)
 
     def detect(self, rgb: np.ndarray) -> list[Detection]:
         """Return the faces of (H, W, 3) uint8 RGB, best score first; [] for none."""

@@ -9,15 +9,9 @@ beside the maps are measured in the embedding and do not depend on any map.
 
 from __future__ import annotations
 
-import atexit
 import importlib
-import shutil
-import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -49,7 +43,9 @@ def why_no_map(features: np.ndarray) -> str:
     try:
         _import_umap()
     except Exception as error:  # a broken installation may raise anything
-        return f"umap-learn cannot be imported ({type(error).__name__}: {error})"
+        return (
+            f"umap-learn cannot be imported ({type(error).__name__}: {error}); ecstfl doctor helps"
+        )
     return ""
 
 
@@ -76,33 +72,8 @@ def umap_map(features: np.ndarray, seed: int = 0, neighbours: int = 15) -> np.nd
 
 
 def _import_umap() -> ModuleType:
-    """Import umap-learn, which compiles for seconds, so only where a map is drawn.
-
-    Numba keeps what it compiles beside the library or in the user's cache. Where neither can be
-    written (a read-only installation used by someone without a home) it raises; so then it gets a
-    folder that lives as long as this process.
-    """
-    if "umap" not in sys.modules:
-        import numba
-
-        beside = [find_spec(name).origin for name in ("umap", "pynndescent")]
-        homes = [Path(numba.config.CACHE_DIR)] if numba.config.CACHE_DIR else []
-        homes.append(Path(numba.misc.appdirs.user_cache_dir("numba")))
-        if not all(_can_hold(Path(file).parent / "__pycache__") for file in beside) and not any(
-            map(_can_hold, homes)
-        ):
-            numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="ecstfl-numba-")
-            atexit.register(shutil.rmtree, numba.config.CACHE_DIR, ignore_errors=True)
+    """Import umap-learn, which compiles for seconds, so only where a map is drawn."""
     return importlib.import_module("umap")
-
-
-def _can_hold(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
 
 
 def laid_onto(reference: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -146,39 +146,28 @@ def _check_all(embeddings: Tensor, labels: Tensor, centers: Tensor) -> None:
         )
 
 
-def build_baseline(
-    name: str,
-    classes: int,
-    dim: int,
-    *,
-    temperature: float = 0.1,
-    margin: float = 0.2,
-    alpha: float = 0.5,
-    delta: float = 1.0,
-    seed: int = 0,
-) -> nn.Module:
+def build_baseline(name: str, classes: int, dim: int, *, seed: int = 0) -> nn.Module:
     """Build a loss to compare with; each is called as ``loss(embeddings, labels)``.
+
+    Supcon (temperature 0.1) and triplet (margin 0.2, squared L2 distances) scale the features to
+    length 1.
 
     Args:
         name: one of `BASELINES`.
         classes: number of classes (center, contrastive-center).
         dim: d of the embeddings (center, contrastive-center).
-        temperature: > 0, of supcon, whose features are scaled to length 1.
-        margin: > 0, of triplet: squared L2 distances of features scaled to length 1.
-        alpha: see `CenterLoss`.
-        delta: see `ContrastiveCenterLoss`.
         seed: see `ContrastiveCenterLoss`.
 
     Raises:
-        ValueError: unknown name, or an option out of range.
+        ValueError: unknown name.
         UserError: supcon and triplet need pytorch-metric-learning, which is not installed.
     """
     if name not in BASELINES:
         raise ValueError(f"name: expected one of {', '.join(BASELINES)}, got {name!r}")
     if name == "center":
-        return CenterLoss(classes, dim, alpha)
+        return CenterLoss(classes, dim)
     if name == "contrastive-center":
-        return ContrastiveCenterLoss(classes, dim, delta, seed)
+        return ContrastiveCenterLoss(classes, dim, seed=seed)
     try:
         from pytorch_metric_learning import distances, losses
     except ImportError as error:
@@ -187,11 +176,7 @@ def build_baseline(
             "pip install 'ecstfl[cousins]'"
         ) from error
     if name == "supcon":
-        if not temperature > 0:
-            raise ValueError(f"temperature: expected a number > 0, got {temperature}")
-        return _Library(losses.SupConLoss(temperature=temperature))
-    if not margin > 0:
-        raise ValueError(f"margin: expected a number > 0, got {margin}")
+        return _Library(losses.SupConLoss(temperature=0.1))
     # said aloud, because the library's defaults scale features to length 1 without a word
     squared = distances.LpDistance(normalize_embeddings=True, p=2, power=2)
-    return _Library(losses.TripletMarginLoss(margin=margin, distance=squared))
+    return _Library(losses.TripletMarginLoss(margin=0.2, distance=squared))

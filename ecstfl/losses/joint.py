@@ -44,8 +44,6 @@ class JointLoss(nn.Module):
             :mod:`ecstfl.losses.baselines`. EC-STFL is then measured, and does not reach the
             gradient.
         schedule: factor on lambda over the training; see `set_progress`, `warmup`.
-        class_weight: (classes,) weights of the softmax loss.
-        label_smoothing: 0..1, of the softmax loss.
         gather: all losses over the batch of all `torch.distributed` ranks.
 
     Raises:
@@ -60,22 +58,16 @@ class JointLoss(nn.Module):
         p: float | None = None,
         baseline: nn.Module | None = None,
         schedule: Schedule = constant,
-        class_weight: Tensor | None = None,
-        label_smoothing: float = 0.0,
         gather: bool = False,
     ) -> None:
         super().__init__()
         if not 0 <= weight < float("inf"):
             raise ValueError(f"weight (lambda): expected a finite number >= 0, got {weight}")
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing: expected 0..1, got {label_smoothing}")
         self.weight = float(weight)
         self.schedule = schedule
-        self.label_smoothing = label_smoothing
         self.gather = gather
         self.ec_stfl = ECSTFLLoss(form, p=p)
         self.baseline = baseline
-        self.register_buffer("class_weight", class_weight, persistent=False)
         self.set_progress(0.0)
 
     def set_progress(self, progress: float) -> None:
@@ -136,12 +128,7 @@ class JointLoss(nn.Module):
         """Softmax loss in float32 or wider, outside autocast."""
         with torch.autocast(device_type=logits.device.type, enabled=False):
             logits = logits if logits.dtype == torch.float64 else logits.float()
-            return functional.cross_entropy(
-                logits,
-                labels.long(),
-                weight=None if self.class_weight is None else self.class_weight.to(logits),
-                label_smoothing=self.label_smoothing,
-            )
+            return functional.cross_entropy(logits, labels.long())
 
     def counts(self) -> dict[str, int]:
         """As `ECSTFLLoss.counts`."""

@@ -36,6 +36,25 @@ class ClusterMeasures:
         return asdict(self)
 
 
+def within_between(distance: np.ndarray, labels: np.ndarray) -> float:
+    """Mean distance within classes over mean distance between classes, > 0.
+
+    Args:
+        distance: (n, n) between the clips.
+        labels: (n,).
+
+    Returns:
+        The ratio; NaN where it is not defined: fewer than two classes, or none has two clips; 1
+        where all clips lie in one point.
+    """
+    same = labels[:, None] == labels[None, :]
+    pairs = same & ~np.eye(len(labels), dtype=bool)
+    if same.all() or not pairs.any():
+        return float("nan")
+    between = distance[~same].mean()
+    return float(distance[pairs].mean() / between) if between > 0 else 1.0
+
+
 def cluster_measures(features: np.ndarray, labels: np.ndarray, k: int = 10) -> ClusterMeasures:
     """Measure the class structure of features (n, d) with labels (n,).
 
@@ -50,17 +69,14 @@ def cluster_measures(features: np.ndarray, labels: np.ndarray, k: int = 10) -> C
     if n <= k:
         raise ValueError(f"expected more than k = {k} clips, got {n}")
     distance = cdist(features, features)
-    same = labels[:, None] == labels[None, :]
-    others = ~np.eye(n, dtype=bool)
-    if same.all() or not (same & others).any():
+    ratio = within_between(distance, labels)
+    if np.isnan(ratio):
         raise ValueError("expected at least two classes, one of them with two clips")
-    between = distance[~same].mean()
-    within = distance[same & others].mean()
     np.fill_diagonal(distance, np.inf)
     nearest = np.argsort(distance, axis=1, kind="stable")[:, :k]
     np.fill_diagonal(distance, 0.0)
     return ClusterMeasures(
-        within_between=float(within / between) if between > 0 else 1.0,
+        within_between=ratio,
         silhouette=float(silhouette_score(distance, labels, metric="precomputed")),
         purity=float((labels[nearest] == labels[:, None]).mean()),
         k=k,

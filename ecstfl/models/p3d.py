@@ -12,10 +12,8 @@ C      S(x) + T(S(x))                space, then time with a short way around it
 
 The kinds take turns, A B C A B C ..., through the first three stages; the fourth sees one frame
 that is left and has S alone. T halves after the stem and after each of the first three stages
-(16 -> 8 -> 4 -> 2 -> 1). The names count weighted layers: P3D-63 is ResNet-50 plus 13 T
-convolutions, P3D-131 has 30 more than ResNet-101, P3D-199 has 47 more than ResNet-152.
-
-The DFEW paper names no depth; P3D-63 is the default here.
+(16 -> 8 -> 4 -> 2 -> 1). The name counts weighted layers: P3D-63 is ResNet-50 plus 13 T
+convolutions. The DFEW paper names no depth; this is the smallest of the three that are published.
 """
 
 from __future__ import annotations
@@ -26,8 +24,8 @@ from torch import Tensor, nn
 from ecstfl.models.common import check_clips, check_dropout, check_sizes, initialise
 from ecstfl.models.layers import Conv3d, MaxPool3d
 
-BLOCKS = {63: (3, 4, 6, 3), 131: (3, 4, 23, 3), 199: (3, 8, 36, 3)}
-"""Blocks of the four stages, by the depth in the network's name."""
+BLOCKS = (3, 4, 6, 3)
+"""Blocks of the four stages."""
 
 
 class _Bottleneck(nn.Module):
@@ -74,35 +72,28 @@ class _Bottleneck(nn.Module):
 
 
 class P3D(nn.Module):
-    """Pseudo-3D ResNet; the tap is ``avgpool``.
+    """P3D-63, a pseudo-3D ResNet; the tap is ``avgpool``.
 
     Args:
         n_classes: size of the logits.
         width: channels of the stem (64 in the paper); the embedding has 32 times as many.
-        depth: 63, 131 or 199.
         dropout: probability before the classifier, in [0, 1); 0.5 in the authors' code.
 
     Raises:
         ValueError: an argument is out of range.
     """
 
-    def __init__(
-        self, n_classes: int = 7, *, width: int = 64, depth: int = 63, dropout: float = 0.5
-    ) -> None:
+    def __init__(self, n_classes: int = 7, *, width: int = 64, dropout: float = 0.5) -> None:
         super().__init__()
         check_sizes("P3D", n_classes=n_classes, width=width)
         check_dropout("P3D", dropout)
-        if depth not in BLOCKS:
-            raise ValueError(
-                f"P3D: depth must be one of {', '.join(map(str, BLOCKS))}, got {depth}"
-            )
         self.conv1 = Conv3d(3, width, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(width)
         self.maxpool = nn.MaxPool3d((2, 3, 3), 2, (0, 1, 1), ceil_mode=True)
         # ceil_mode: clips of few frames come down to one frame and stay there
         self.halve = MaxPool3d((2, 1, 1), (2, 1, 1), ceil_mode=True)
         channels, number = width, 0
-        for stage, blocks in enumerate(BLOCKS[depth]):
+        for stage, blocks in enumerate(BLOCKS):
             middle, layers = width * 2**stage, []
             for block in range(blocks):
                 stride = 2 if stage and not block else 1

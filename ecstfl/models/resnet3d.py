@@ -26,8 +26,6 @@ R3D-18 and R(2+1)D-18 carry torchvision's parameter names (``stem.0.weight``,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,153 +34,44 @@ from ecstfl.models.common import check_clips, check_dropout, check_sizes, initia
 from ecstfl.models.layers import Conv3d
 
 
-def _full(channels: int, out: int, middle: int, stride: int) -> nn.Module:
-    """3x3x3 convolution; ``middle`` belongs to the factorised one."""
-    return Conv3d(channels, out, 3, stride, 1, bias=False)
-
-
-def _factorised(channels: int, out: int, middle: int, stride: int) -> nn.Module:
-    """1x3x3 in space, BatchNorm, ReLU, 3x1x1 in time."""
-    return nn.Sequential(
-        Conv3d(channels, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False),
-        nn.BatchNorm3d(middle),
-        nn.ReLU(inplace=True),
-        Conv3d(middle, out, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False),
-    )
-
-
 class _Block(nn.Module):
     """Two convolutions and a shortcut, named as torchvision's."""
 
-    def __init__(
-        self, channels: int, out: int, stride: int, convolution: Callable[..., nn.Module]
-    ) -> None:
+    def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
-        # The paper's M: the factorised pair has as many weights as one 3x3x3 convolution from
-        # ``channels`` to ``out``. The published weights use it for the second pair too.
-        middle = max(1, channels * out * 27 // (channels * 9 + 3 * out))
         self.conv1 = nn.Sequential(
-            convolution(channels, out, middle, stride), nn.BatchNorm3d(out), nn.ReLU(inplace=True)
+            self._convolution(channels, out, channels, stride),
+            nn.BatchNorm3d(out),
+            nn.ReLU(inplace=True),
         )
-        self.conv2 = nn.Sequential(convolution(out, out, middle, 1), nn.BatchNorm3d(out))
+        self.conv2 = nn.Sequential(self._convolution(out, out, channels, 1), nn.BatchNorm3d(out))
         self.downsample = None
         if stride != 1 or channels != out:
             self.downsample = nn.Sequential(
                 Conv3d(channels, out, 1, stride, bias=False), nn.BatchNorm3d(out)
             )
 
+    def _convolution(self, channels: int, out: int, entering: int, stride: int) -> nn.Module:
+        return Conv3d(channels, out, 3, stride, 1, bias=False)
+
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
         return torch.relu(self.conv2(self.conv1(x)) + shortcut)
 
 
-class _Residual18(nn.Module):
-    """Four stages of two blocks, mean over all positions, dropout, classifier."""
+class _FactorisedBlock(_Block):
+    """The same with every 3x3x3 convolution split into space and time."""
 
-    def __init__(
-        self,
-        n_classes: int,
-        width: int,
-        dropout: float,
-        entry: Callable[[], dict[str, nn.Module]],
-        block: Callable[[int, int, int], nn.Module],
-    ) -> None:
-        super().__init__()
-        name = type(self).__name__
-        check_sizes(name, n_classes=n_classes, width=width)
-        check_dropout(name, dropout)
-        for layer, module in entry().items():  # first, so that parameters are in the usual order
-            self.add_module(layer, module)
-        channels = width
-        for stage in range(4):
-            out, stride = width * 2**stage, 1 if stage == 0 else 2
-            stages = nn.Sequential(block(channels, out, stride), block(out, out, 1))
-            self.add_module(f"layer{stage + 1}", stages)
-            channels = out
-        self.avgpool = nn.AdaptiveAvgPool3d(1)
-        self.drop = nn.Dropout(dropout)
-        self.fc = nn.Linear(channels, n_classes)
-        initialise(self, self.fc)
-
-    def _enter(self, clips: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """Map clips (n, 3, T, H, W), float, to logits (n, n_classes).
-
-        Raises:
-            ValueError: the clips have another shape.
-        """
-        check_clips(type(self).__name__, clips)
-        x = self._enter(clips)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        x = self.avgpool(x).flatten(1)  # (n, 8 * width), the embedding: avgpool
-        return self.fc(self.drop(x))
-
-
-class R3D18(_Residual18):
-    """R3D-18: 3x3x3 convolutions in residual blocks; the tap is ``avgpool``.
-
-    The same state dict gives the same logits as torchvision's ``r3d_18``.
-
-    Args:
-        n_classes: size of the logits.
-        width: channels of the stem (64 in the paper); the embedding has 8 times as many.
-        dropout: probability before the classifier, in [0, 1); none in the paper.
-
-    Raises:
-        ValueError: an argument is out of range.
-    """
-
-    def __init__(self, n_classes: int = 7, *, width: int = 64, dropout: float = 0.0) -> None:
-        def entry() -> dict[str, nn.Module]:
-            stem = nn.Sequential(
-                Conv3d(3, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False),
-                nn.BatchNorm3d(width),
-                nn.ReLU(inplace=True),
-            )
-            return {"stem": stem}
-
-        super().__init__(n_classes, width, dropout, entry, lambda i, o, s: _Block(i, o, s, _full))
-
-    def _enter(self, clips: Tensor) -> Tensor:
-        return self.stem(clips)
-
-
-class R2Plus1D18(_Residual18):
-    """R(2+1)D-18: every 3x3x3 convolution split into space and time; the tap is ``avgpool``.
-
-    The same state dict gives the same logits as torchvision's ``r2plus1d_18``.
-
-    Args:
-        n_classes: size of the logits.
-        width: channels of the stem's output (64 in the paper); all others scale with it.
-        dropout: probability before the classifier, in [0, 1); none in the paper.
-
-    Raises:
-        ValueError: an argument is out of range.
-    """
-
-    def __init__(self, n_classes: int = 7, *, width: int = 64, dropout: float = 0.0) -> None:
-        def entry() -> dict[str, nn.Module]:
-            middle = max(1, 45 * width // 64)  # the authors' 45; their formula for M would give 83
-            stem = nn.Sequential(
-                Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
-                nn.BatchNorm3d(middle),
-                nn.ReLU(inplace=True),
-                Conv3d(middle, width, (3, 1, 1), 1, (1, 0, 0), bias=False),
-                nn.BatchNorm3d(width),
-                nn.ReLU(inplace=True),
-            )
-            return {"stem": stem}
-
-        def block(channels: int, out: int, stride: int) -> nn.Module:
-            return _Block(channels, out, stride, _factorised)
-
-        super().__init__(n_classes, width, dropout, entry, block)
-
-    def _enter(self, clips: Tensor) -> Tensor:
-        return self.stem(clips)
+    def _convolution(self, channels: int, out: int, entering: int, stride: int) -> nn.Module:
+        # The paper's M: the pair has as many weights as one 3x3x3 convolution from what enters the
+        # block to ``out``. The published weights use it for the second pair too.
+        middle = max(1, entering * out * 27 // (entering * 9 + 3 * out))
+        return nn.Sequential(
+            Conv3d(channels, middle, (1, 3, 3), (1, stride, stride), (0, 1, 1), bias=False),
+            nn.BatchNorm3d(middle),
+            nn.ReLU(inplace=True),
+            Conv3d(middle, out, (3, 1, 1), (stride, 1, 1), (1, 0, 0), bias=False),
+        )
 
 
 class _PlainBlock(nn.Module):
@@ -205,27 +94,105 @@ class _PlainBlock(nn.Module):
         return torch.relu(self.bn2(self.conv2(x)) + shortcut)
 
 
-class ResNet3D18(_Residual18):
-    """3D ResNet-18 of Hara et al. (CVPR 2018), shortcut type A; the tap is ``avgpool``.
+class _Residual18(nn.Module):
+    """An entry, four stages of two blocks, mean over all positions, dropout, classifier.
 
     Args:
         n_classes: size of the logits.
-        width: channels of conv1 (64 in the paper); the embedding has 8 times as many.
+        width: channels of the first convolution (64 in the paper); the embedding has 8 times as
+            many.
         dropout: probability before the classifier, in [0, 1); none in the paper.
 
     Raises:
         ValueError: an argument is out of range.
     """
 
-    def __init__(self, n_classes: int = 7, *, width: int = 64, dropout: float = 0.0) -> None:
-        def entry() -> dict[str, nn.Module]:
-            return {
-                "conv1": Conv3d(3, width, 7, (1, 2, 2), 3, bias=False),
-                "bn1": nn.BatchNorm3d(width),
-                "maxpool": nn.MaxPool3d(3, 2, 1),
-            }
+    block: type[nn.Module]
 
-        super().__init__(n_classes, width, dropout, entry, _PlainBlock)
+    def __init__(self, n_classes: int = 7, *, width: int = 64, dropout: float = 0.0) -> None:
+        super().__init__()
+        name = type(self).__name__
+        check_sizes(name, n_classes=n_classes, width=width)
+        check_dropout(name, dropout)
+        self._add_entry(width)  # first, so that parameters are in the usual order
+        channels = width
+        for stage in range(4):
+            out, stride = width * 2**stage, 1 if stage == 0 else 2
+            stages = nn.Sequential(self.block(channels, out, stride), self.block(out, out, 1))
+            self.add_module(f"layer{stage + 1}", stages)
+            channels = out
+        self.avgpool = nn.AdaptiveAvgPool3d(1)
+        self.drop = nn.Dropout(dropout)
+        self.fc = nn.Linear(channels, n_classes)
+        initialise(self, self.fc)
+
+    def _add_entry(self, width: int) -> None:
+        raise NotImplementedError
+
+    def _enter(self, clips: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Map clips (n, 3, T, H, W), float, to logits (n, n_classes).
+
+        Raises:
+            ValueError: the clips have another shape.
+        """
+        check_clips(type(self).__name__, clips)
+        x = self._enter(clips)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = self.avgpool(x).flatten(1)  # (n, 8 * width), the embedding: avgpool
+        return self.fc(self.drop(x))
+
+
+class R3D18(_Residual18):
+    """R3D-18: 3x3x3 convolutions in residual blocks; the tap is ``avgpool``.
+
+    The same state dict gives the same logits as torchvision's ``r3d_18``.
+    """
+
+    block = _Block
+
+    def _add_entry(self, width: int) -> None:
+        self.stem = nn.Sequential(
+            Conv3d(3, width, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(inplace=True),
+        )
+
+    def _enter(self, clips: Tensor) -> Tensor:
+        return self.stem(clips)
+
+
+class R2Plus1D18(R3D18):
+    """R(2+1)D-18: R3D-18 with its convolutions split into space and time.
+
+    The same state dict gives the same logits as torchvision's ``r2plus1d_18``.
+    """
+
+    block = _FactorisedBlock
+
+    def _add_entry(self, width: int) -> None:
+        middle = max(1, 45 * width // 64)  # the authors' 45; their formula for M would give 83
+        self.stem = nn.Sequential(
+            Conv3d(3, middle, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
+            nn.BatchNorm3d(middle),
+            nn.ReLU(inplace=True),
+            Conv3d(middle, width, (3, 1, 1), 1, (1, 0, 0), bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(inplace=True),
+        )
+
+
+class ResNet3D18(_Residual18):
+    """3D ResNet-18 of Hara et al. (CVPR 2018), shortcut type A; the tap is ``avgpool``."""
+
+    block = _PlainBlock
+
+    def _add_entry(self, width: int) -> None:
+        self.conv1 = Conv3d(3, width, 7, (1, 2, 2), 3, bias=False)
+        self.bn1 = nn.BatchNorm3d(width)
+        self.maxpool = nn.MaxPool3d(3, 2, 1)
 
     def _enter(self, clips: Tensor) -> Tensor:
         return self.maxpool(torch.relu(self.bn1(self.conv1(clips))))

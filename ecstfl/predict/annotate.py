@@ -11,7 +11,6 @@ import math
 import textwrap
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -25,7 +24,7 @@ from ecstfl.errors import UserError
 from ecstfl.faces import align
 from ecstfl.files import atomic_write
 from ecstfl.labels import CLASSES, label_index
-from ecstfl.predict.prediction import UNCERTAIN, Person, Prediction, Segment, Track, Window
+from ecstfl.predict.prediction import UNCERTAIN, Prediction, Segment, Track, Window
 from ecstfl.predict.recognizer import Recognizer, timed
 from ecstfl.predict.windows import frame_matrices
 
@@ -54,23 +53,6 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PAPER, _INK, _GREY, _PALE = (250, 250, 250), (25, 25, 25), (110, 110, 110), (226, 226, 226)
 _BOX = (255, 196, 0)
 
-Segments = Sequence[Segment]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One person in one frame.
-
-    Attributes:
-        number: of the person; 0 is the main one.
-        box: (4,) x1 y1 x2 y2 in pixels of the frame.
-        window: what is said of this moment; ``None`` for nothing.
-    """
-
-    number: int
-    box: np.ndarray
-    window: Window | None
-
 
 def annotate_video(prediction: Prediction, recognizer: Recognizer, out: Path) -> None:
     """Read the video again and write it annotated, H.264 in an MP4, without sound.
@@ -86,7 +68,7 @@ def annotate_video(prediction: Prediction, recognizer: Recognizer, out: Path) ->
         UserError: the prediction has no track, ``out`` is the video itself or cannot be written,
             or no H.264 encoder is there.
     """
-    if any(person.track is None for person in prediction.people):
+    if prediction.track is None:
         raise UserError("nothing to draw: recognise with track=True")
     out = Path(out)
     with contextlib.suppress(OSError):
@@ -102,69 +84,29 @@ def draw(prediction: Prediction, recognizer: Recognizer) -> Iterator[np.ndarray]
 
 def _drawn(prediction: Prediction, recognizer: Recognizer) -> Iterator[tuple[float, np.ndarray]]:
     """Yield (second, annotated frame)."""
-    config = recognizer.config.preprocess
-    tracks = [_Follower(person, prediction.duration, config) for person in prediction.people]
-    half = 0.5 / prediction.fps
-    size: tuple[int, int] | None = None
+    config, track = recognizer.config.preprocess, prediction.track
+    assert track is not None
+    places = {int(number): place for place, number in enumerate(track.numbers)}
+    matrices = _matrices(track, config) if places else None
+    oversample = 1 if matrices is None else align.supersampling(matrices)
+    segments = prediction.segments()
+    starts = [start for start, _, _ in segments]
+    half, size = 0.5 / prediction.fps, None
     for number, (start, frame) in enumerate(timed(prediction.source)):
         at = min(start + half, prediction.duration)
-        shown, inset = [], None
-        for person in tracks:
-            place = person.place(number)
-            if place is None:
-                continue
-            if person.number == 0:
-                inset = person.crop(frame, place)
-            shown.append(Shown(person.number, person.track.boxes[place], person.window(at)))
-        image = compose(
-            frame,
-            shown,
-            inset,
-            tracks[0].window(at),
-            [person.segments for person in tracks],
-            at,
-            prediction.duration,
-            recognizer.statement,
-        )
+        _, _, window = segments[max(0, bisect_right(starts, at) - 1)]
+        box = inset = None
+        if matrices is not None and number in places:
+            place = places[number]
+            box = track.boxes[place]
+            inset = align.warp(frame, matrices[place].copy(), config.size, oversample)
+        told = segments, at, prediction.duration, recognizer.statement
+        image = compose(frame, box, inset, window, *told)
         if size is None:
             size = image.shape[0], image.shape[1]
         elif image.shape[:2] != size:  # a source whose frames change size: keep the first's
             image = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
         yield start, image
-
-
-class _Follower:
-    """One person while the video is read: where the face is, and what is said of it."""
-
-    def __init__(self, person: Person, duration: float, config: PreprocessConfig) -> None:
-        assert person.track is not None
-        self.number, self.track, self._config = person.number, person.track, config
-        self.segments = person.segments(duration)
-        self._starts = [start for start, _, _ in self.segments]
-        self._matrices = _matrices(self.track, config) if len(self.track.numbers) else None
-        self._oversample = 1
-        if self._matrices is not None:
-            self._oversample = align.supersampling(self._matrices)
-
-    def place(self, number: int) -> int | None:
-        """Position of a frame in the track, or None."""
-        i = int(np.searchsorted(self.track.numbers, number))
-        here = i < len(self.track.numbers) and self.track.numbers[i] == number
-        return i if here else None
-
-    def crop(self, frame: np.ndarray, place: int) -> np.ndarray | None:
-        """The aligned face, (S, S, 3)."""
-        if self._matrices is None:
-            return None
-        matrix = self._matrices[place].copy()
-        return align.warp(frame, matrix, self._config.size, self._oversample)
-
-    def window(self, at: float) -> Window | None:
-        """What is said of a moment, in seconds."""
-        i = bisect_right(self._starts, at) - 1
-        if i < 0 or at > self.segments[i][1] + 1e-6:
-            return None
-        return self.segments[i][2]
 
 
 def _matrices(track: Track, config: PreprocessConfig) -> np.ndarray:
@@ -182,10 +124,10 @@ def _matrices(track: Track, config: PreprocessConfig) -> np.ndarray:
 
 def compose(
     frame: np.ndarray,
-    shown: Sequence[Shown],
+    box: np.ndarray | None,
     inset: np.ndarray | None,
     window: Window | None,
-    timelines: Sequence[Segments],
+    segments: Sequence[Segment],
     at: float,
     duration: float,
     statement: str,
@@ -194,10 +136,10 @@ def compose(
 
     Args:
         frame: (H, W, 3) uint8 RGB.
-        shown: people in the frame.
-        inset: (S, S, 3) uint8, the main person's aligned face.
-        window: what is said of the main person at this moment.
-        timelines: what is said over time, of each person.
+        box: (4,) x1 y1 x2 y2 of the face, pixels of the frame; None for no face.
+        inset: (S, S, 3) uint8, the aligned face.
+        window: what is said of this moment; None for nothing.
+        segments: what is said over time.
         at: seconds.
         duration: seconds of the whole video.
         statement: printed below.
@@ -211,8 +153,8 @@ def compose(
     new = max(2, round(width * zoom)), max(2, round(height * zoom))
     method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
     picture = cv2.resize(frame, new, interpolation=method) if zoom != 1 else frame.copy()
-    for person in shown:
-        _draw_box(picture, person, np.array(new) / (width, height), len(timelines) > 1)
+    if box is not None:
+        _draw_box(picture, box, np.array(new) / (width, height), window)
 
     tall = max(MIN_HEIGHT, new[1])
     image = np.full((tall + STRIP, new[0] + PANEL, 3), _PAPER, np.uint8)
@@ -220,24 +162,23 @@ def compose(
     top = (tall - new[1]) // 2
     image[top : top + new[1], : new[0]] = picture
     _draw_panel(image[:tall, new[0] :], inset, window)
-    _draw_strip(image[tall:], timelines, at, duration, statement)
+    _draw_strip(image[tall:], segments, at, duration, statement)
     even = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
     return np.ascontiguousarray(image[: even[0], : even[1]])
 
 
-def _draw_box(picture: np.ndarray, person: Shown, zoom: np.ndarray, many: bool) -> None:
-    corners = (person.box.reshape(2, 2) + 0.5) * zoom - 0.5
+def _draw_box(
+    picture: np.ndarray, box: np.ndarray, zoom: np.ndarray, window: Window | None
+) -> None:
+    corners = (box.reshape(2, 2) + 0.5) * zoom - 0.5
     if not np.isfinite(corners).all() or np.abs(corners).max() > 100_000:
         return
     (x1, y1), (x2, y2) = np.rint(corners).astype(int).tolist()
-    colour = _BOX if person.window is None else colour_of(person.window.outcome)
+    colour = _BOX if window is None else colour_of(window.outcome)
     cv2.rectangle(picture, (x1, y1), (x2, y2), (0, 0, 0), 4, cv2.LINE_AA)
     cv2.rectangle(picture, (x1, y1), (x2, y2), colour, 2, cv2.LINE_AA)
-    words = [f"{person.number + 1}"] if many else []
-    if person.window is not None:
-        words.append(person.window.outcome)
-    if words:
-        _label(picture, " ".join(words), x1, y1 - 6)
+    if window is not None:
+        _label(picture, window.outcome, x1, y1 - 6)
 
 
 def _label(picture: np.ndarray, text: str, x: int, y: int) -> None:
@@ -281,32 +222,26 @@ def _draw_panel(panel: np.ndarray, inset: np.ndarray | None, window: Window | No
 
 
 def _draw_strip(
-    strip: np.ndarray, timelines: Sequence[Segments], at: float, duration: float, statement: str
+    strip: np.ndarray, segments: Sequence[Segment], at: float, duration: float, statement: str
 ) -> None:
-    """The outcome over time, a row a person (three at most), and the statement."""
+    """The outcome over time, and the statement."""
     beside = 12 + cv2.getTextSize(clock(duration), _FONT, 0.4, 1)[0][0]
     left, right, top, bottom = max(52, beside), strip.shape[1] - max(60, beside), 6, 30
     span = max(duration, 1e-9)
-    rows = timelines[:3]
-    deep = (bottom - top) / max(1, len(rows))
-    for k, segments in enumerate(rows):
-        y1, y2 = round(top + k * deep), round(top + (k + 1) * deep) - (len(rows) > 1)
-        cv2.rectangle(strip, (left, y1), (right, y2), (255, 255, 255), -1)
-        before = ""
-        for start, end, window in segments:
-            if window is None:
-                before = ""
-                continue
-            x1 = left + round((right - left) * start / span)
-            x2 = left + round((right - left) * end / span)
-            cv2.rectangle(strip, (x1, y1), (x2, y2), colour_of(window.outcome), -1)
-            if window.outcome != before and y2 - y1 > 12:
-                name = "?" if window.outcome == UNCERTAIN else window.outcome
+    cv2.rectangle(strip, (left, top), (right, bottom), (255, 255, 255), -1)
+    before = ""
+    for start, end, window in segments:
+        outcome = "" if window is None else window.outcome
+        if outcome:
+            x1, x2 = (left + round((right - left) * second / span) for second in (start, end))
+            cv2.rectangle(strip, (x1, top), (x2, bottom), colour_of(outcome), -1)
+            if outcome != before:
+                name = "?" if outcome == UNCERTAIN else outcome
                 for label in (name, name[:2]):  # whole where there is room, never across the end
                     if cv2.getTextSize(label, _FONT, 0.36, 1)[0][0] + 4 < x2 - x1:
-                        _text(strip, label, x1 + 3, (y1 + y2) // 2 + 4, 0.36, _INK)
+                        _text(strip, label, x1 + 3, (top + bottom) // 2 + 4, 0.36, _INK)
                         break
-            before = window.outcome
+        before = outcome
     cv2.rectangle(strip, (left, top), (right, bottom), _GREY, 1)
     x = left + round((right - left) * min(1.0, at / span))
     cv2.line(strip, (x, top - 4), (x, bottom + 4), (0, 0, 0), 2)

@@ -8,8 +8,6 @@ whether the probabilities can be believed (ECE). Intervals are over people, neve
 
 from __future__ import annotations
 
-import csv
-import io
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +23,7 @@ from ecstfl.clips.preprocess_set import preprocess
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.datasets.findings import few
 from ecstfl.errors import UserError
-from ecstfl.files import atomic_write, write_json, write_text
+from ecstfl.files import write_csv, write_json, write_text
 from ecstfl.labels import CLASSES, N_CLASSES
 from ecstfl.metrics.calibration import reliability
 from ecstfl.metrics.intervals import bootstrap_interval, jackknife, people
@@ -248,9 +246,7 @@ def write(out: Path, facts: dict[str, Any], answers: Answers) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["clip", "person", "shown", "recognised", "outcome", *CLASSES, "notes"])
+    rows = []
     clips = zip(
         *(answers.clipset, answers.predicted, answers.outcomes, answers.probabilities),
         answers.notes,
@@ -258,10 +254,10 @@ def write(out: Path, facts: dict[str, Any], answers: Answers) -> None:
     )
     for clip, predicted, outcome, p, notes in clips:
         names = CLASSES[clip.label], CLASSES[predicted], outcome
-        rows.writerow([clip.id, clip.group, *names, *(f"{x:.6f}" for x in p), notes])
-    rows.writerows([clip, *[""] * (4 + N_CLASSES), why] for clip, why in answers.left_out)
-    with atomic_write(out / "clips.csv") as file:
-        file.write(text.getvalue().encode(errors="surrogateescape"))
+        rows.append([clip.id, clip.group, *names, *(f"{x:.6f}" for x in p), notes])
+    rows += [[clip, *[""] * (4 + N_CLASSES), why] for clip, why in answers.left_out]
+    head = ["clip", "person", "shown", "recognised", "outcome", *CLASSES, "notes"]
+    write_csv(out / "clips.csv", head, rows)
     write_text(out / "evaluation.md", report(facts))
     write_json(out / "evaluation.json", facts)
 

@@ -1,4 +1,4 @@
-"""What was seen in a video: the whole of it, its windows over time, and for each person."""
+"""What was seen in a video: the whole of it, and its windows over time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Segment = tuple[float, float, "Window | None"]
 
 @dataclass(frozen=True)
 class Window:
-    """What was seen of one person in one stretch of a video.
+    """What was seen in one stretch of a video.
 
     Attributes:
         start, end: seconds from the start of the video.
@@ -70,7 +70,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Track:
-    """Where one person's face was, for drawing: k frames.
+    """Where the face was, for drawing: k frames.
 
     Attributes:
         numbers: (k,) int64 frame numbers, ascending.
@@ -93,27 +93,68 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Person:
-    """One person of one video.
+class Prediction:
+    """What was seen in one video.
 
     Attributes:
-        number: 0 is the main person.
-        total: the whole video (or the time this person was in it); its probabilities are those
-            of the single window, or the mean over windows weighted by their frames with a face.
+        source: the video; ``frames`` for frames from memory.
+        duration: seconds, by the timestamps of the frames.
+        frames: frames read.
+        total: the whole video; its probabilities are those of the single window, or the mean over
+            windows weighted by their frames with a face.
         windows: over time, in order; stretches without a face have none.
         track: present when asked for.
+        calibrated: whether probabilities were fitted on clips unseen in training.
+        synthetic: whether the model was trained on rendered faces.
+        problems: what a reader of the answer must know: damage that was read over, a file that
+            is cut off, an assumed frame rate, a clip that the model was trained on.
     """
 
-    number: int
+    source: Path
+    duration: float
+    frames: int
     total: Window
     windows: tuple[Window, ...]
     track: Track | None = field(default=None, compare=False, repr=False)
+    calibrated: bool = False
+    synthetic: bool = True
+    problems: tuple[str, ...] = ()
 
-    def segments(self, duration: float) -> list[Segment]:
-        """Return the video from 0 to ``duration`` as (start, end, window) without overlap.
+    @property
+    def fps(self) -> float:
+        """Frames a second, in the mean."""
+        return self.frames / self.duration
 
-        Each moment goes to the window whose middle is nearest; where no window reaches, and
-        between people, the window is ``None`` (no face).
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """(7,) over the whole video."""
+        return self.total.probabilities
+
+    @property
+    def label(self) -> int:
+        """The most probable class, 0..6."""
+        return self.total.label
+
+    @property
+    def expression(self) -> str:
+        """Name of the most probable class."""
+        return self.total.expression
+
+    @property
+    def outcome(self) -> str:
+        """The most probable class, or "uncertain"."""
+        return self.total.outcome
+
+    @property
+    def coverage(self) -> float:
+        """Share of the video's frames that show the face, in [0, 1]."""
+        return self.total.coverage
+
+    def segments(self) -> list[Segment]:
+        """Return the video from its start to its end as (start, end, window) without overlap.
+
+        Each moment goes to the window whose middle is nearest; where no window reaches, the window
+        is ``None`` (no face).
         """
         parts: list[Segment] = []
         edges = [(a.start + a.end + b.start + b.end) / 4 for a, b in pairwise(self.windows)]
@@ -128,94 +169,20 @@ class Person:
                 at = start
             parts.append((at, end, window))
             at = end
-        if duration > at + 1e-6:
-            parts.append((at, duration, None))
+        if self.duration > at + 1e-6:
+            parts.append((at, self.duration, None))
         return parts
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """What was seen in one video.
-
-    Attributes:
-        source: the video; ``frames`` for frames from memory.
-        duration: seconds, by the timestamps of the frames.
-        frames: frames read.
-        people: the main person first; one unless every face was asked for; at least one.
-        calibrated: whether probabilities were fitted on clips unseen in training.
-        synthetic: whether the model was trained on rendered faces.
-        problems: what a reader of the answer must know: damage that was read over, a file that
-            is cut off, an assumed frame rate, a clip that the model was trained on.
-    """
-
-    source: Path
-    duration: float
-    frames: int
-    people: tuple[Person, ...]
-    calibrated: bool = False
-    synthetic: bool = True
-    problems: tuple[str, ...] = ()
-
-    @property
-    def fps(self) -> float:
-        """Frames a second, in the mean."""
-        return self.frames / self.duration
-
-    @property
-    def main(self) -> Person:
-        """The main person."""
-        return self.people[0]
-
-    @property
-    def windows(self) -> tuple[Window, ...]:
-        """The main person over time."""
-        return self.main.windows
-
-    @property
-    def probabilities(self) -> tuple[float, ...]:
-        """(7,) of the main person over the whole video."""
-        return self.main.total.probabilities
-
-    @property
-    def label(self) -> int:
-        """The most probable class, 0..6."""
-        return self.main.total.label
-
-    @property
-    def expression(self) -> str:
-        """Name of the most probable class."""
-        return self.main.total.expression
-
-    @property
-    def outcome(self) -> str:
-        """The most probable class, or "uncertain"."""
-        return self.main.total.outcome
-
-    @property
-    def coverage(self) -> float:
-        """Share of the video's frames that show the main person's face, in [0, 1]."""
-        return self.main.total.coverage
-
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON: everything but the tracks."""
+        """Return plain values for JSON: everything but the track."""
         return {
             "source": str(self.source),
-            "expression": self.expression,
-            "outcome": self.outcome,
-            "probabilities": dict(zip(CLASSES, self.probabilities, strict=True)),
-            "coverage": self.coverage,
             "duration": self.duration,
             "frames": self.frames,
             "fps": self.fps,
             "calibrated": self.calibrated,
             "synthetic": self.synthetic,
             "problems": list(self.problems),
-            "people": [
-                {
-                    "number": person.number,
-                    "total": person.total.as_dict(),
-                    "windows": [window.as_dict() for window in person.windows],
-                }
-                for person in self.people
-            ],
+            **self.total.as_dict(),
+            "windows": [window.as_dict() for window in self.windows],
         }

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,14 +23,15 @@ from scipy.special import softmax
 
 from ecstfl.clips.preprocess import open_backend
 from ecstfl.errors import UserError
-from ecstfl.faces.detection import FaceBackend
+from ecstfl.faces import align
+from ecstfl.faces.detection import Detection, FaceBackend
+from ecstfl.faces.track import track as follow_face
 from ecstfl.labels import CLASSES
 from ecstfl.models.model_file import find_shipped
 from ecstfl.predict.checkpoint import load_checkpoint, statement
 from ecstfl.predict.familiar import familiar
-from ecstfl.predict.people import Timed, follow_all, follow_main
-from ecstfl.predict.prediction import UNCERTAIN, Person, Prediction, Track, Window
-from ecstfl.predict.windows import Faces, RawWindow, Windower, WindowPlan
+from ecstfl.predict.prediction import UNCERTAIN, Prediction, Track, Window
+from ecstfl.predict.windows import RawWindow, Windower, WindowPlan
 from ecstfl.training.scoring import score
 from ecstfl.video.reading import read_timed
 
@@ -44,11 +45,14 @@ ASSUMED_FPS: Final = 25.0
 STEPS_A_WINDOW: Final = 2
 """Windows overlap: by default the next begins half a window later."""
 
-FEW_FRAMES: Final = 5
-"""With ``all_faces``, faces followed for fewer frames are left out (and counted)."""
-
 BATCH: Final = 8
 """Windows aligned and scored together."""
+
+Timed = Iterable[tuple[float, np.ndarray]]
+"""Frames (H, W, 3) uint8 RGB with the second from which each is shown; the first is at 0."""
+
+Followed = Iterator[tuple[float, np.ndarray, Detection | None]]
+"""The same with the face of each; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,6 @@ class Options:
         step: seconds from one window to the next (default: half a window).
         whole: videos up to this many seconds are taken whole (default: the longest training
             clip; the window, when that is given).
-        all_faces: follow every face, not only the main person's.
         threshold: probability below which the outcome is "uncertain", in [0, 1].
         device: ``cpu`` or ``cuda``, for the network; faces are found on the CPU.
     """
@@ -68,7 +71,6 @@ class Options:
     window: float | None = None
     step: float | None = None
     whole: float | None = None
-    all_faces: bool = False
     threshold: float = THRESHOLD
     device: str = "cpu"
 
@@ -137,7 +139,7 @@ class Recognizer:
         config = self.config.preprocess
         if config.alignment == "none":
             return None
-        if config.backend in ("landmarks", "ground_truth"):
+        if config.reads_landmarks:
             return open_backend(config, source.stem if source is not None else "")
         if self._backend is None:
             self._backend = open_backend(config)
@@ -165,31 +167,24 @@ class Recognizer:
         path = Path(source) if isinstance(source, (str, Path)) else None
         problems: list[str] = []
         stream = Stream(self, path)
-        rows: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
+        rows: list[tuple[int, np.ndarray, np.ndarray]] = []
         frames = timed(source if path is None else path, fps, problems)
-        for number, (_, _, faces) in enumerate(stream.run(frames)):
-            if track:
-                for person, face in faces.items():
-                    if face is not None:
-                        rows.setdefault(person, []).append((number, face.bbox, face.points5))
+        for number, (_, _, face) in enumerate(stream.run(frames)):
+            if track and face is not None:
+                rows.append((number, face.bbox, face.points5))
             if progress is not None:
                 progress(number + 1)
-        people, left_out = stream.people()
-        if not people:
+        if not stream.windows:
             name = path if path is not None else "the frames"
             raise UserError(f"{name}: no face found in {stream.n_frames} frames")
-        if track:
-            people = [replace(p, track=Track.of(rows.get(p.number, []))) for p in people]
-        if left_out:
-            problems.append(
-                f"{left_out} faces followed for fewer than {FEW_FRAMES} frames left out"
-            )
         known = familiar(path, self.config) if path is not None else ""
         return Prediction(
             path if path is not None else Path("frames"),
             stream.duration,
             stream.n_frames,
-            tuple(replace(person, number=i) for i, person in enumerate(people)),
+            stream.total(),
+            tuple(stream.windows),
+            Track.of(rows) if track else None,
             self.notes.calibrated,
             self.config.synthetic,
             (*problems, *filter(None, [known])),
@@ -235,14 +230,27 @@ def timed(
         yield start if fps is None else number / fps, frame
 
 
-@dataclass
-class _Seen:
-    """One person so far: summed face area, frames with the face, and when these were."""
+def follow(frames: Timed, backend: FaceBackend | None, near: bool) -> Followed:
+    """Yield (second, frame, face) with the face that :func:`ecstfl.faces.track.track` keeps.
 
-    area: float = 0.0
-    faces: int = 0
-    first: tuple[int, float] = (0, 0.0)
-    last: tuple[int, float] = (0, 0.0)
+    Args:
+        frames: see :data:`Timed`.
+        backend: finds faces; without one no face is looked for.
+        near: look around the last face first.
+    """
+    if backend is None:
+        yield from ((start, frame, None) for start, frame in frames)
+        return
+    starts: deque[float] = deque()
+
+    def pictures() -> Iterator[np.ndarray]:
+        for start, frame in frames:
+            starts.append(start)
+            yield frame
+
+    for _, frame, face in follow_face(pictures(), backend, near):
+        usable = face is not None and face.landmarks is not None and align.usable(face.landmarks)
+        yield starts.popleft(), frame, face if usable else None
 
 
 class Stream:
@@ -261,9 +269,9 @@ class Stream:
         self._plan = recognizer.plan()
         self._backend = recognizer.backend(source)
         self._windower = Windower(recognizer.config.preprocess, self._plan)
-        self._seen: dict[int, _Seen] = {}
-        self._aligned: list[tuple[int, float, float, int, int, np.ndarray]] = []
-        self.windows: dict[int, list[Window]] = {}
+        self._faces = 0  # frames with one
+        self._aligned: list[tuple[float, float, int, int, np.ndarray]] = []
+        self.windows: list[Window] = []
         self.duration = 0.0
 
     @property
@@ -271,65 +279,44 @@ class Stream:
         """Frames taken so far."""
         return self._windower.n_frames
 
-    def run(self, frames: Timed, batch: int = BATCH) -> Iterator[tuple[float, np.ndarray, Faces]]:
-        """Take all frames; yield each (second, frame, faces by person) after it was used.
+    def run(self, frames: Timed, batch: int = BATCH) -> Followed:
+        """Take all frames; yield each (second, frame, face) after it was used.
 
         Args:
             frames: (second, frame); see :func:`timed`.
             batch: windows given to the network at once; 1 keeps ``windows`` up to date.
         """
-        if self._recognizer.options.all_faces and self._backend is not None:
-            followed = follow_all(frames, self._backend, self._plan.length)
-        else:
-            follow = self._recognizer.config.preprocess.follow
-            followed = follow_main(frames, self._backend, follow)
+        near = self._recognizer.config.preprocess.follow
         running: deque[Future[None]] = deque()
         with ThreadPoolExecutor(1) as pool:
-            for number, (start, frame, faces) in enumerate(followed):
-                for person, face in faces.items():
-                    seen = self._seen.setdefault(person, _Seen(first=(number, start)))
-                    seen.area += face.area if face is not None else 1.0
-                    seen.faces += 1
-                    seen.last = number, start
-                for window in self._windower.add(start, frame, faces):
+            for start, frame, face in follow(frames, self._backend, near):
+                self._faces += face is not None or self._backend is None
+                for window in self._windower.add(start, frame, face):
                     running.append(pool.submit(self._take, window, batch))
                 self.duration = self._windower.end
                 while len(running) > (batch > 1):  # frames that wait take memory; live, none does
                     running.popleft().result()
-                yield start, frame, faces
+                yield start, frame, face
             running += [pool.submit(self._take, w, batch) for w in self._windower.finish()]
             for taken in running:
                 taken.result()
             pool.submit(self._score).result()
 
-    def people(self) -> tuple[list[Person], int]:
-        """Return (people seen, main person first; number of those seen too briefly)."""
-        many = self._recognizer.options.all_faces
-        few = min(FEW_FRAMES, self.n_frames) if many else 0
-        people = []
-        for number in sorted(self.windows, key=lambda who: -self._seen[who].area):
-            seen, windows = self._seen[number], self.windows[number]
-            if seen.faces < few:
-                continue
-            frames, start, end = self.n_frames, 0.0, self.duration
-            if many:
-                frames = seen.last[0] + 1 - seen.first[0]
-                start = seen.first[1]
-                end = min(self.duration, seen.last[1] + self._windower.shown)
-            total = windows[0]
-            if total.frames != frames:
-                weights = np.array([w.faces for w in windows], float)
-                p = np.average([w.probabilities for w in windows], axis=0, weights=weights)
-                told = self._recognizer.judge(p, frames, seen.faces)
-                total = Window(start, end, frames, seen.faces, tuple(p.tolist()), *told)
-            people.append(Person(number, total, tuple(windows)))
-        return people, len(self.windows) - len(people)
+    def total(self) -> Window:
+        """Return the whole video: its one window, or the mean over windows by their faces."""
+        first = self.windows[0]
+        if first.frames == self.n_frames:
+            return first
+        weights = np.array([w.faces for w in self.windows], float)
+        p = np.average([w.probabilities for w in self.windows], axis=0, weights=weights)
+        told = self._recognizer.judge(p, self.n_frames, self._faces)
+        return Window(0.0, self.duration, self.n_frames, self._faces, tuple(p.tolist()), *told)
 
     def _take(self, window: RawWindow, batch: int) -> None:
         """Align a window, and score as many as make a batch; runs in the second thread."""
         clip = window.prepare(self._recognizer.config.preprocess, self._backend)
         counts = len(window.moments), len(clip.kept)
-        self._aligned.append((window.person, window.start, window.end, *counts, clip.frames))
+        self._aligned.append((window.start, window.end, *counts, clip.frames))
         if len(self._aligned) >= batch:
             self._score()
 
@@ -338,8 +325,7 @@ class Stream:
             return
         clips = np.stack([row[-1] for row in self._aligned])
         for row, p in zip(self._aligned, self._recognizer.probabilities(clips), strict=True):
-            person, start, end, frames, faces, _ = row
+            start, end, frames, faces, _ = row
             told = self._recognizer.judge(p, frames, faces)
-            window = Window(start, end, frames, faces, tuple(p.tolist()), *told)
-            self.windows.setdefault(person, []).append(window)
+            self.windows.append(Window(start, end, frames, faces, tuple(p.tolist()), *told))
         self._aligned = []

@@ -10,7 +10,7 @@ by one window, however long the video.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,9 +22,6 @@ from ecstfl.clips.preprocess import PreparedClip, preprocess_clip
 from ecstfl.errors import UserError
 from ecstfl.faces import align
 from ecstfl.faces.detection import Detection, FaceBackend
-
-Faces = Mapping[int, Detection | None]
-"""Person -> face of one frame. ``None``: the whole frame is the face (``alignment="none"``)."""
 
 ASSUMED_FRAME: Final = 1 / 25
 """Seconds that a single frame is shown."""
@@ -62,26 +59,27 @@ class Moment:
     Attributes:
         start: seconds.
         shape: (H, W, 3) of the frame.
-        faces: who is seen.
-        parts: person -> (y, x, pixels): the frame itself at (0, 0), or the part around the face.
+        face: in it.
+        part: (y, x, pixels): the frame itself at (0, 0), or the part around the face; None where
+            no face is seen.
     """
 
     start: float
     shape: tuple[int, int, int]
-    faces: Faces
-    parts: dict[int, tuple[int, int, np.ndarray]]
+    face: Detection | None
+    part: tuple[int, int, np.ndarray] | None
 
     @property
     def held_whole(self) -> int:
         """Bytes of the frame, when it is kept whole."""
-        whole = any(pixels.shape == self.shape for _, _, pixels in self.parts.values())
+        whole = self.part is not None and self.part[2].shape == self.shape
         return int(np.prod(self.shape)) if whole else 0
 
-    def frame(self, person: int) -> np.ndarray:
+    def frame(self) -> np.ndarray:
         """Return the frame, black where it was not kept (which costs no memory)."""
-        if person not in self.parts:
+        if self.part is None:
             return np.zeros((1, 1, 3), np.uint8)
-        y, x, pixels = self.parts[person]
+        y, x, pixels = self.part
         if pixels.shape == self.shape:
             return pixels
         canvas = np.zeros(self.shape, np.uint8)
@@ -91,15 +89,13 @@ class Moment:
 
 @dataclass(frozen=True)
 class RawWindow:
-    """One window of one person before alignment.
+    """One window before alignment.
 
     Attributes:
-        person: number of the person.
         start, end: seconds.
         moments: its frames.
     """
 
-    person: int
     start: float
     end: float
     moments: tuple[Moment, ...]
@@ -107,10 +103,10 @@ class RawWindow:
     def prepare(self, config: PreprocessConfig, backend: FaceBackend | None) -> PreparedClip:
         """Give the frames to ``preprocess_clip``, with the faces already known."""
         config = replace(config, max_frames=max(config.max_frames, len(self.moments)))
-        frames = (moment.frame(self.person) for moment in self.moments)
+        frames = (moment.frame() for moment in self.moments)
         if backend is None:
             return preprocess_clip(frames, config)
-        found = [moment.faces.get(self.person) for moment in self.moments]
+        found = [moment.face for moment in self.moments]
         return preprocess_clip(frames, config, _Replay(found, backend))
 
 
@@ -127,7 +123,7 @@ class _Replay:
 
 
 class Windower:
-    """Takes frames with their faces and gives windows as soon as they are complete.
+    """Takes frames, each with its face, and gives windows as soon as they are complete.
 
     A frame belongs to a window if its middle lies in it. So a window of a constant rate holds
     ``round(length * rate)`` frames, also where a container rounds its timestamps.
@@ -157,8 +153,11 @@ class Windower:
         """Seconds a frame is shown, at least."""
         return self._frame or ASSUMED_FRAME
 
-    def add(self, start: float, frame: np.ndarray, faces: Faces) -> Iterator[RawWindow]:
-        """Take the frame that is shown from ``start`` on; yield the windows that it completes."""
+    def add(self, start: float, frame: np.ndarray, face: Detection | None) -> Iterator[RawWindow]:
+        """Take the frame that is shown from ``start`` on; yield the windows that it completes.
+
+        Where whole frames are taken for faces (``alignment="none"``), no face is needed.
+        """
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise UserError(f"frames: expected (H, W, 3) uint8, got {frame.shape} {frame.dtype}")
         if self._held and start > self._held[-1].start:
@@ -168,7 +167,7 @@ class Windower:
             self._whole = False
         if not self._whole:
             yield from self._complete(start)
-        moment = self._moment(start, frame, faces)
+        moment = self._moment(start, frame, face)
         self._held_bytes += moment.held_whole
         self._held.append(moment)
         self.n_frames += 1
@@ -203,18 +202,19 @@ class Windower:
                 self._held_bytes -= self._held.popleft().held_whole
 
     def _window(self, first: float, limit: float, end: float) -> Iterator[RawWindow]:
-        """Yield the window of each person in the frames from ``first`` until before ``limit``."""
+        """Yield the window of the frames from ``first`` until before ``limit``, if one is seen."""
         inside = tuple(m for m in self._held if first <= m.start < limit)
-        for person in sorted({person for moment in inside for person in moment.faces}):
-            yield RawWindow(person, inside[0].start, end, inside)
+        if any(moment.part is not None for moment in inside):
+            yield RawWindow(inside[0].start, end, inside)
 
-    def _moment(self, start: float, frame: np.ndarray, faces: Faces) -> Moment:
-        """Keep the frame whole while there is room, and then what the faces in it need."""
-        if self._held_bytes + frame.nbytes <= HOLD_BYTES:
-            parts = dict.fromkeys(faces, (0, 0, frame))
-        else:
-            parts = {who: surroundings(frame, face, self._config) for who, face in faces.items()}
-        return Moment(start, frame.shape, faces, parts)
+    def _moment(self, start: float, frame: np.ndarray, face: Detection | None) -> Moment:
+        """Keep the frame whole while there is room, and then what the face in it needs."""
+        part = None
+        if face is not None or self._config.alignment == "none":
+            part = 0, 0, frame
+            if self._held_bytes + frame.nbytes > HOLD_BYTES:
+                part = surroundings(frame, face, self._config)
+        return Moment(start, frame.shape, face, part)
 
 
 def frame_matrices(landmarks: np.ndarray, config: PreprocessConfig) -> np.ndarray:

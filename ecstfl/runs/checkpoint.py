@@ -20,7 +20,6 @@ from ecstfl.errors import UserError
 from ecstfl.files import atomic_write, move_aside
 
 MAGIC: Final = b"ecstfl checkpoint 1\n"
-_ZIP: Final = b"PK\x03\x04"  # how checkpoints began before they had a checksum
 
 
 def write_checkpoint(path: Path, state: dict[str, Any], config_hash: str) -> None:
@@ -42,7 +41,7 @@ def read_checkpoint(path: Path, config_hash: str) -> dict[str, Any] | None:
     """Return the state in ``path``, or None when there is none that can be used.
 
     A file that is damaged or of another configuration is moved aside, with a warning that names
-    both. Checkpoints of earlier versions have no checksum and are taken as they are.
+    both.
     """
     try:
         content = path.read_bytes()
@@ -71,12 +70,11 @@ def set_aside(path: Path, why: str) -> None:
 
 def _parse(content: bytes, config_hash: str) -> dict[str, Any]:
     start = len(MAGIC) + hashlib.sha256().digest_size
-    if content.startswith(MAGIC):
-        if hashlib.sha256(content[start:]).digest() != content[len(MAGIC) : start]:
-            raise ValueError("its checksum does not match")
-        content = content[start:]
-    elif not content.startswith(_ZIP):
+    if not content.startswith(MAGIC):
         raise ValueError("not a checkpoint")
+    content, digest = content[start:], content[len(MAGIC) : start]
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("its checksum does not match")
     state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if not isinstance(state, dict):
         raise ValueError("not a checkpoint")

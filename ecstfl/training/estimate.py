@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
+import numpy as np
 import torch
 
+from ecstfl.clips.batches import ClipBatches
+from ecstfl.clips.cache import StoredClips
 from ecstfl.clips.preprocess_set import Prepared
 from ecstfl.distributed import world_size
 from ecstfl.files import cores
+from ecstfl.labels import N_CLASSES
 from ecstfl.runs.config import RunConfig
+from ecstfl.training.forward import network_in_training, training_views
+from ecstfl.training.learner import new_learner
 from ecstfl.training.memory import is_out_of_memory
 from ecstfl.training.splits import split_clips
-from ecstfl.training.trial import trial_steps
 
 
 def estimate_minutes(
@@ -20,7 +26,7 @@ def estimate_minutes(
 ) -> float:
     """Time some training steps of the first run and scale up: minutes for all ``configs``.
 
-    NaN where memory runs out: the training itself will say which batch would fit.
+    NaN where memory runs out: the training itself will say so.
     """
     seconds = seconds_per_clip(configs[0], prepared, workers, device, configs[0].optim.precision)
     clips = sum(
@@ -58,3 +64,29 @@ def bfloat16_advice(config: RunConfig, prepared: Prepared, workers: int, device:
         f"this {device} has no fast bfloat16: a step takes {ours / plain:.1f} times as long as in "
         "float32; --precision fp32 is the same training up to rounding (and other runs)"
     )
+
+
+def trial_steps(
+    config: RunConfig, clips: np.ndarray | StoredClips, device: str, steps: int
+) -> list[float]:
+    """Train a few steps of a run for nothing; all processes of one training must come here.
+
+    Returns:
+        Seconds of each step.
+    """
+    learner = new_learner(config, device)
+    stored = ClipBatches(clips, np.arange(len(clips)), device)
+    labels = torch.arange(min(config.optim.batch, len(clips)), device=device) % N_CLASSES
+    plain = replace(config, optim=replace(config.optim, compile="off"))  # compiling takes minutes
+    seconds = []
+    with network_in_training(learner.model, plain, device) as network:
+        for _ in range(steps):
+            started = time.perf_counter()
+            draws = torch.Generator().manual_seed(0)
+            views = training_views(stored[: len(labels)], config.augment, draws)
+            learner.loss(*network(views), labels)[0].backward()
+            learner.step()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - started)
+    return seconds

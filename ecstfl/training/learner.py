@@ -94,7 +94,7 @@ class Learner:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.loss.load_state_dict(state.get("loss", {}))  # older checkpoints: nothing to remember
+        self.loss.load_state_dict(state["loss"])
         for name, optimizer in self.named_optimizers.items():
             optimizer.load_state_dict(state["optimizer" if name == "adamw" else name])
 

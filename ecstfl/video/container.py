@@ -17,7 +17,7 @@ from ecstfl.errors import UserError
 from ecstfl.video.cut_off import cut_off
 from ecstfl.video.files import reason
 from ecstfl.video.picture import picture, plausible
-from ecstfl.video.times import Clock, FrameTimes, usual_gap
+from ecstfl.video.times import Clock
 
 MAX_DAMAGED_PACKETS = 1000
 """A stream with more undecodable packets than this is given up."""
@@ -147,34 +147,6 @@ def decode(
             notes.append(missing)
         if damaged:
             notes.append(f"{damaged} damaged packets were skipped ({last})")
-
-
-def frame_times(path: Path) -> FrameTimes:
-    """Return the times of the frames from the packets alone: nothing is decoded.
-
-    Raises:
-        UserError: the file cannot be read, holds no film, or no frame of it.
-    """
-    container, film = open_film(path)
-    with contextlib.closing(container):
-        stamps: list[tuple[int | None, int | None]] = []
-        length, end = 0, 0.0
-        for packet, _ in _packets(container):
-            if packet is None:
-                break
-            end = max(end, _end(packet, container))
-            if packet.stream.index == film.index and packet.size and not packet.is_discard:
-                stamps.append((packet.pts, packet.dts))
-                length = packet.duration or 0
-        if not stamps:
-            raise UserError(f"cannot read {path}: its video stream holds no frame")
-        if all(pts is not None for pts, _ in stamps):
-            stamps.sort()  # packets come in the order of decoding
-        clock = Clock(film)
-        seconds = np.array([clock.seconds(*stamp) for stamp in stamps])
-        shown = length * float(film.time_base or 0) or usual_gap(seconds, clock.gap)
-        missing = cut_off(path, claimed_seconds(container), end)
-        return FrameTimes(seconds, float(seconds[-1] + shown), missing)
 
 
 def claimed_seconds(container: av.container.InputContainer) -> float | None:

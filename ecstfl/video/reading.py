@@ -19,7 +19,6 @@ import numpy as np
 from ecstfl.errors import UserError
 from ecstfl.video import container, stills
 from ecstfl.video.files import is_image, reason
-from ecstfl.video.times import FrameTimes
 
 
 def read_frames(source: Path | str, problems: list[str] | None = None) -> Iterator[np.ndarray]:
@@ -57,19 +56,6 @@ def read_timed(
         opened.close()
         return _still(source, notes)
     return container.decode(opened, film, source, notes)
-
-
-def frame_times(source: Path | str) -> FrameTimes | None:
-    """Return when the frames of a film are shown, without decoding one; None for stills.
-
-    The whole file is read once, which takes about as long as copying it. Damaged packets count
-    as frames here: :func:`read_timed` is exact.
-
-    Raises:
-        UserError: the source is missing, unreadable, or not a video.
-    """
-    source = Path(source)
-    return None if _is_folder(source) else container.frame_times(source)
 
 
 def _still(source: Path, notes: list[str]) -> Iterator[tuple[float, np.ndarray]]:

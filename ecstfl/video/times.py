@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import av
-import numpy as np
 
 BACK: Final = 1.0
 """Seconds; timestamps that fall by more begin anew (joined recordings, a clock that wraps)."""
 
 ASSUMED_RATE: Final = 25.0
 """Frames a second of a bare stream that holds neither timestamps nor a rate."""
-
-
-@dataclass(frozen=True)
-class FrameTimes:
-    """When the frames of a film are shown.
-
-    Attributes:
-        seconds: (n,) float64, of each frame, from the first, never falling.
-        duration: seconds from the first frame to the end of the last.
-        cut_off: what is missing at the end of the file, in a sentence; else None.
-    """
-
-    seconds: np.ndarray
-    duration: float
-    cut_off: str | None = None
-
-    @property
-    def rate(self) -> float:
-        """Frames a second over the whole, from the first frame to the last; > 0."""
-        span = float(self.seconds[-1])
-        return (len(self.seconds) - 1) / span if span > 0 else len(self.seconds) / self.duration
 
 
 class Clock:
@@ -63,9 +40,3 @@ class Clock:
             self._first = at - follows
         self._last = max(self._last, at - self._first)
         return self._last
-
-
-def usual_gap(seconds: np.ndarray, otherwise: float) -> float:
-    """Return the median time between two frames, seconds; ``otherwise`` where there is none."""
-    gaps = np.diff(seconds)
-    return float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else otherwise

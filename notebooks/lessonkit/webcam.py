@@ -19,7 +19,7 @@ import numpy as np
 
 from ecstfl.errors import UserError
 from ecstfl.faces import align
-from ecstfl.predict.annotate import Shown, compose
+from ecstfl.predict.annotate import compose
 from ecstfl.predict.prediction import Window
 from ecstfl.predict.recognizer import Recognizer, Stream, timed
 from ecstfl.predict.windows import frame_matrices
@@ -96,7 +96,7 @@ def watch(
         every: show every n-th frame.
 
     Returns:
-        The main person's windows.
+        The windows.
 
     Raises:
         UserError: neither a camera nor a file.
@@ -106,29 +106,28 @@ def watch(
     source = open_source(camera, fallback)
     show = show or notebook_display()
     config = recognizer.config.preprocess
-    options = replace(recognizer.options, whole=0.0, all_faces=False)
+    options = replace(recognizer.options, whole=0.0)
     stream = Stream(_with_options(recognizer, options))
     frames = itertools.takewhile(lambda item: item[0] < seconds - 1e-6, source.frames)
     try:
-        for number, (at, frame, present) in enumerate(stream.run(frames, batch=1)):
+        for number, (at, frame, face) in enumerate(stream.run(frames, batch=1)):
             if number % every:
                 continue
-            windows, face = stream.windows.get(0, []), present.get(0)
-            shown, inset = [], None
-            last = windows[-1] if windows and face is not None else None
+            box = inset = last = None
             if face is not None:
-                shown = [Shown(0, face.bbox, last)]
+                last = stream.windows[-1] if stream.windows else None
                 matrix = frame_matrices(face.landmarks[None], config)
                 inset = align.warp(frame, matrix[0], config.size, align.supersampling(matrix))
-            line = [(w.start, w.end, w) for w in windows]
-            show(compose(frame, shown, inset, last, [line], at, seconds, recognizer.statement))
+                box = face.bbox
+            line = [(w.start, w.end, w) for w in stream.windows]
+            show(compose(frame, box, inset, last, line, at, seconds, recognizer.statement))
     except KeyboardInterrupt:
         pass  # the notebook's stop button ends the watching, not the lesson
     finally:
         close = getattr(source.frames, "close", None)
         if close is not None:
             close()
-    return list(stream.windows.get(0, []))
+    return list(stream.windows)
 
 
 def _with_options(recognizer: Recognizer, options: object) -> Recognizer:

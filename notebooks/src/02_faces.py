@@ -4,8 +4,8 @@
 # %% [markdown] part="header"
 # # 02 · Faces: find them, align them
 #
-# A head turns, comes nearer, leaves the picture. The network should see the expression and nothing of
-# that. So every face is found, and brought to the same place, size and angle. What is lost on the way?
+# A head turns, comes nearer, leaves the picture. So every face is found, and brought to the same place,
+# size and angle. What is lost on the way?
 #
 # **You will learn to** *compare* boxes, *drop* frames without a face, *fit* an alignment by least
 # squares, *measure* landmarks against the truth, and *judge* what alignment does to the mouth.
@@ -25,6 +25,7 @@ import math
 import numpy as np
 from lessonkit import lessons, mouth, plots_faces
 from lessonkit.checks import check, expect
+from lessonkit.guess import guess_choice, guess_number, progress
 from lessonkit.lessons import play
 
 from ecstfl.clips.config import PreprocessConfig
@@ -42,9 +43,9 @@ settings = lessons.start("02")
 # %% [markdown]
 # ## Find
 #
-# The default detector is RetinaFace with a small trunk. It runs from `pip` alone, and gives for each
-# face a box, a score and five points: both eyes, the nose, both corners of the mouth. Left and right
-# are always those of the image. Here it looks at clips of the *wild* split, the hardest we have:
+# The default detector is RetinaFace. It gives for each face a box, a score and five points: eyes, nose, corners
+# of the mouth (left and right are those of the image). Here are clips of the *wild* split, the hardest we
+# have:
 
 # %%
 detector = RetinaFace()
@@ -68,8 +69,8 @@ print(
 )
 
 # %% [markdown]
-# Is that the face, or a knee? One number compares two boxes, the **intersection over union** (IoU): the
-# area that both share over the area that either covers. 1 for the same box, 0 for boxes apart.
+# One number compares two boxes, the **[intersection over union](../docs/glossary.md#iou)** (IoU): the area
+# that both share over the area that either covers.
 
 # %% [markdown] exercise="2.1" part="task" level=1
 # ### Exercise 2.1: How much do two boxes share?
@@ -77,8 +78,7 @@ print(
 # Write `iou(a, b)` for two boxes `(x0, y0, x1, y1)` with x0 < x1 and y0 < y1.
 #
 # <details><summary>Hint 1</summary>The shared box reaches from the larger x0 to the smaller x1.</details>
-# <details><summary>Hint 2</summary>If the boxes are apart, that width is negative. Two negative widths
-# multiply to something positive: cut both off at 0 first.</details>
+# <details><summary>Hint 2</summary>If the boxes are apart, that width is negative: cut it off at 0.</details>
 # <details><summary>Hint 3</summary>In the sum of both areas the shared one is counted twice.</details>
 
 
@@ -175,7 +175,7 @@ def iou(a, b):
     return shared / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared)
 
 
-# %%
+# %% closed=true
 shared = [
     0.0 if face is None else float(overlap(face.bbox, box[None])[0])
     for face, box in zip(found, boxes, strict=True)
@@ -185,13 +185,13 @@ assert sum(s > 0.3 for s in shared) == len(wild)
 plots_faces.found_faces(pictures, found, boxes, shared)
 
 # %% [markdown]
-# Both boxes mean "the face" and do not draw its border alike: IoU compares conventions, too. That is why
-# a face counts as found from an overlap of 0.3 or 0.5, and never from 1.
+# Both boxes mean "the face" and do not draw its border alike. So a face counts as found from an overlap of
+# 0.3 or 0.5, and never from 1.
 #
 # ## Drop: frames without a face
 #
-# Claim 2 drops frames in which no face is found. What is left over what there was is the **coverage** of
-# a clip. The paper keeps a clip when at least half of its frames show a face.
+# Claim 2 drops frames in which no face is found. What is left over what there was is the
+# **[coverage](../docs/glossary.md#coverage)**. The paper keeps a clip when it is at least a half.
 
 # %% [markdown] exercise="2.2" part="task" level=2
 # ### Exercise 2.2: What is kept?
@@ -303,10 +303,10 @@ def keep_frames(found, minimum=0.5):
 
 
 # %% [markdown]
-# Some embedded clips lose their face for a few frames: black frames, a look at the background, a head
-# seen from behind. The truth says which, so the detector can be marked:
+# Some embedded clips lose their face: black frames, the background, a head seen from behind. The truth says
+# which, so the detector can be marked:
 
-# %%
+# %% closed=true
 rows = {row["clip"]: row for row in read_manifest() if row["split"] == "default"}
 gone = {
     kind: [r for r in rows.values() if r["faceless"] == kind]
@@ -325,14 +325,22 @@ plots_faces.coverage_rows(coverage)
 
 # %% [markdown]
 # One trap is left open by the claim: after dropping, frames 6 and 12 stand side by side as if no time had
-# passed. The package remembers the numbers of the frames it kept, and smooths landmarks by true time.
+# passed. The package remembers their numbers.
 #
 # ## How good are the landmarks?
 #
-# On rendered faces every landmark is known, so an error is a distance and not an opinion. It is given in
-# percent of the face's side (the square root of its box's area), so that large faces count like small ones.
+# On rendered faces every [landmark](../docs/glossary.md#landmark) is known. Errors are given in percent of the
+# face's side.
 
 # %%
+tremble = guess_choice(
+    "02-error",
+    "Most of a landmark's error is ...",
+    ["the same in all frames of a clip", "new in every frame"],
+)
+tremble
+
+# %% closed=true
 number = settings.choose(smoke=14, quick=42, full=280)
 sample = list(clips.values())[:: len(clips) // number][:number]
 errors, yaw, steady, jumps = [], [], [], {0.0: [], 1.0: []}
@@ -360,22 +368,23 @@ assert 1 < errors.mean() < 4
 assert jump[1.0] < 0.7 * jump[0.0] < 0.7 * np.mean(steady)
 plots_faces.landmark_errors(errors, np.array(yaw))
 
+# %%
+tremble.truth(
+    "the same in all frames of a clip", "The detector and the mesh mean slightly different spots."
+)
+
 # %% [markdown]
-# Most of the error is the *same* in all frames of a clip: the detector and the mesh do not mean quite
-# the same spot by "corner of the mouth". A steady offset moves the whole clip and hurts nobody. What
-# changes from frame to frame hurts: the network sees motion that nobody made. Smoothing the landmarks
-# over time (a Gaussian with a standard deviation of one frame, the package's default) halves it. All
-# this on rendered clips: on film there is no truth to measure against.
+# A steady offset moves the whole clip and hurts nobody. What changes from frame to frame hurts: the network
+# sees motion that nobody made. Smoothing over time halves it.
 #
 # ## Align: a fit by hand
 #
-# A **similarity** turns, scales and shifts, and nothing else. A point $(x, y)$ goes to
+# A **similarity** turns, scales and shifts. A point $(x, y)$ goes to
 #
-# $$u = a x - b y + c, \qquad v = b x + a y + d,$$
+# $$u = a x - b y + c, \qquad v = b x + a y + d.$$
 #
-# with four unknowns: $a = s \cos\varphi$, $b = s \sin\varphi$, and the shift $(c, d)$. Five points give ten
-# equations. Five cannot be met exactly by four numbers, so we ask for the least sum of squares. The
-# targets are the five points of the **template** of ArcFace in a crop of 112 x 112 pixels:
+# Five points give ten equations for four unknowns: we ask for the least sum of squares. The targets are the
+# five points of ArcFace's **template** in a crop of 112 x 112 pixels:
 
 # %%
 for name, (u, v) in zip(plots_faces.POINT_NAMES, align.template(112), strict=True):
@@ -384,8 +393,8 @@ for name, (u, v) in zip(plots_faces.POINT_NAMES, align.template(112), strict=Tru
 # %% [markdown] exercise="2.3" part="task" level=3
 # ### Exercise 2.3: The least-squares similarity
 #
-# Write `similarity(source, target)`: the (2, 3) matrix `[[a, -b, c], [b, a, d]]` that takes the points
-# `source` (K, 2) as near as possible to `target` (K, 2), in the sense of least squares. K is at least 2.
+# Write `similarity(source, target)`: the (2, 3) matrix `[[a, -b, c], [b, a, d]]` that takes
+# `source` (K, 2) to `target` (K, 2) by least squares. K is at least 2.
 #
 # <details><summary>Hint 1</summary>Write the equations as <code>A @ (a, b, c, d) = targets</code>: a row
 # <code>[x, -y, 1, 0]</code> for each u, and a row <code>[y, x, 0, 1]</code> for each v.</details>
@@ -500,9 +509,6 @@ def similarity(source, target):
 
 
 # %% [markdown]
-# A thought on the side: the best way there and the best way back are not each other's inverse. Least
-# squares forgives errors on one side only.
-#
 # Now by complex numbers, and by the package, for the faces found above:
 
 # %%
@@ -517,7 +523,7 @@ print(f"by hand against ecstfl.faces.align.similarity: largest difference {gap:.
 print(f"last face: turned by {np.degrees(np.angle(turn)):+.1f} degrees, scaled by {abs(turn):.2f}")
 assert gap < 1e-4
 
-# %%
+# %% closed=true
 people = settings.choose(smoke=12, quick=40, full=120)
 neutral = [c for c in clips.values() if c.label == CLASSES.index("Neutral")]
 whole, aligned = [], []
@@ -536,9 +542,14 @@ plots_faces.mean_faces(whole, aligned)
 # %% [markdown]
 # ## What alignment does to the mouth
 #
-# Each frame is fitted on its own, and two of the five points are corners of the mouth. When the jaw
-# drops, the fit sees two points go down and concludes that, in part, the *head* did. How much of the motion is
-# left?
+# Two of the five points are corners of the mouth. When the jaw drops, the fit sees two points go down and
+# concludes that, in part, the *head* did.
+
+# %%
+jaw = guess_number(
+    "02-jaw", "How much of a jaw drop is left in the crop, in percent?", 0, 100, unit="%"
+)
+jaw
 
 # %% [markdown] exercise="2.4" part="task" level=2
 # ### Exercise 2.4: How much motion is kept?
@@ -658,13 +669,16 @@ def kept(before, after, fit):
     return own / np.linalg.norm(middle(after, fit(before)) - start)
 
 
-# %% [markdown]
-# Only a fifth of a jaw drop is left! Then why not align by the eyes alone? Because two points close
-# together make a shaky lever: an error of a pixel at an eye swings the chin by several. And 68-point
-# detectors offer a third way (`rigid68`): fit what neither mouth nor lids move, the nose and the corners
-# of the eyes. What each keeps, and what it makes of a pixel of noise:
-
 # %%
+known_jaw = np.array([[0, 0], [0, 0], [0, 0], [0, 20], [0, 20]]) + 2 * align.template(112)
+jaw.truth(100 * mouth.kept_share(np.stack([2 * align.template(112), known_jaw]), "points5"))
+
+# %% [markdown]
+# Then why not align by the eyes alone? Two points close together make a shaky lever: an error of a pixel
+# at an eye swings the chin by several. A third way (`rigid68`) fits what neither mouth nor lids move. What each
+# keeps, and what it makes of a pixel of noise:
+
+# %% closed=true
 known = truth["c0021_neutral"]
 face68 = known.landmarks[int(np.abs(known.pose).sum(axis=1).argmin())].astype(float)
 unit = 1 / align.scale_of(align.alignment_matrices(face68[None])[0])  # a crop pixel, in the frame
@@ -687,12 +701,11 @@ assert 1.9 < table["eyes"][2] / table["points5"][2] < 2.2
 plots_faces.alignment_tradeoff(table)
 
 # %% [markdown]
-# And in a whole rendered clip, where the head moves as well? Switch the alignment, and add noise to the
-# landmarks that are fitted. The dashed line is the height at which the template has the corners of the
-# mouth; the dot is their true middle in the crop.
+# And in a whole clip, where the head moves as well? The dashed line is the height at which the template has
+# the mouth; the dot is its true middle.
 
 
-# %%
+# %% closed=true
 def switch(alignment="points5", expression="Surprise", person=21, noise=0.0):
     """Show a clip in its crops by one alignment."""
     name, frames = lessons.embedded_clip(expression, person)
@@ -701,24 +714,18 @@ def switch(alignment="points5", expression="Surprise", person=21, noise=0.0):
 
 play(
     switch,
-    still=False,
     alignment=list(align.ALIGNMENTS),
     expression=list(CLASSES),
     person=(0, 199),
     noise=(0.0, 4.0, 0.5),
 )
 
-# %%
-name, frames = lessons.embedded_clip("Surprise", 21)
-plots_faces.mouth_in_crops(frames, truth[name].landmarks, align.ALIGNMENTS)
-
 # %% [markdown]
-# Look at the two curves. Five points hold the *place* of the mouth still, and leave its *shape*: the
-# lips open nearly as wide as before. So a network can still read a jaw drop, from the opening and not from the way
-# down. Over many clips, and beside Neutral, where what moves is mostly the head:
+# Five points hold the *place* of the mouth still, and leave its *shape*: the lips open nearly as wide as
+# before. So a network can still read a jaw drop. Over many clips:
 
 
-# %%
+# %% closed=true
 def motion(expression, alignment, most):
     """Mean travel and mean range of opening over clips in which the face is always seen."""
     values = []
@@ -743,16 +750,22 @@ assert moved["Surprise", "points5"][0] < 0.4 * moved["Surprise", "eyes"][0]
 assert moved["Surprise", "points5"][1] > 0.8 * moved["Surprise", "eyes"][1]
 
 # %% [markdown]
-# Neutral mouths travel too, when the eyes alone are held: nodding and turning change the distance from
-# eyes to mouth in the picture. So part of what five points take away was head motion after all. Which is
-# better for recognition? That is not settled by looking. It takes a run that changes one thing, and you
-# can do it: `PreprocessConfig(alignment=...)`.
+# Neutral mouths travel too when the eyes alone are held: part of what five points take away was head
+# motion after all. Which is better for recognition? It takes a run that changes one thing:
+# `PreprocessConfig(alignment=...)`.
 #
-# The word in the claim is *affine*. A full affine map has two numbers more than a similarity, and
-# fits five points better. Is that better?
-
+# The claim says *affine*. A full affine map has two numbers more, and fits five points better.
 
 # %%
+better = guess_choice(
+    "02-affine",
+    "Of a jaw drop, the better fit leaves ...",
+    ["more than the similarity", "as much", "less than the similarity"],
+)
+better
+
+
+# %% closed=true
 def affine(points):
     """The least-squares affine map of five points to the template: six numbers."""
     return np.linalg.lstsq(np.c_[points, np.ones(5)], align.template(112), rcond=None)[0].T
@@ -777,9 +790,11 @@ for name, fit in (
     print(f"{name:10s} keeps {shares[name]:.0%} of a jaw drop")
 assert shares["affine"] < 0.1 < shares["similarity"]
 
+# %%
+better.truth("less than the similarity", "It squeezes the open mouth to where the closed one was.")
+
 # %% [markdown]
-# The better a fit, the more of the expression it takes away: an affine map squeezes the face until the
-# open mouth is nearly where the closed one was. The package fits similarities.
+# The better a fit, the more of the expression it takes away. The package fits similarities.
 #
 # ## All of claim 2, in a call
 #
@@ -845,30 +860,31 @@ question(
     ],
 )
 
+# %%
+progress()
+
 # %% [markdown]
 # ## Summary
 #
 # * IoU compares boxes; coverage says how much of a clip shows a face.
-# * A similarity has four numbers, fitted by least squares; by hand and package agree.
+# * A similarity has four numbers, fitted by least squares.
 # * Steady landmark errors are harmless; trembling is motion that nobody made.
-# * Fitting the mouth hides where it goes (about a fifth of a jaw drop is left) and leaves how wide it opens;
-#   fitting the eyes alone keeps all, and trembles twice as much.
+# * Fitting the mouth hides where it goes and leaves how wide it opens; fitting the eyes alone keeps all, and
+#   trembles twice as much.
 #
 # ## What can go wrong
 #
 # * Left and right: of the image, or of the person? Swapped points turn the face upside down.
-# * BGR for RGB: detectors still find most faces, a little worse. Nothing tells you.
-# * A second face in the picture. The package follows the one that overlaps the last, else the largest.
-# * Shrinking without blur: fine patterns turn into coarse ones and flicker.
+# * BGR for RGB: detectors find most faces, a little worse. Nothing tells you.
+# * A second face in the picture.
 # * Crops of training and test by different detectors: two data sets under one name.
 #
 # ## Further reading
 #
-# * `docs/faces.md` of this repository: backends, options, and what was measured on each.
-# * Deng et al., *RetinaFace: Single-shot multi-level face localisation in the wild*, CVPR 2020; its
-#   weights here were trained on WIDER FACE, whose images may not be used commercially.
+# * [From video to aligned clips](../docs/faces.md): backends, options, and what was measured.
+# * Deng et al., *RetinaFace*, CVPR 2020; its weights were trained on WIDER FACE, whose images may not be used
+#   commercially.
 # * Umeyama, *Least-squares estimation of transformation parameters between two point patterns*, PAMI 1991.
-# * Bulat and Tzimiropoulos, *How far are we from solving the 2D and 3D face alignment problem?*, ICCV 2017:
-#   the 68-point detector that the patent's design names.
+# * Bulat and Tzimiropoulos, *How far are we from solving the 2D and 3D face alignment problem?*, ICCV 2017.
 #
 # Next: 03, from any length to 16 frames.

@@ -520,21 +520,19 @@ WEIGHTS = {
     "center": CENTER.weight,
     "contrastive-center": 0.1,
 }
-clipset, clips = practice_clips(settings.choose(smoke=2, quick=5, full=20))
-epochs = settings.choose(smoke=2, quick=10, full=20)
+clipset, clips = practice_clips(settings.choose(smoke=2, quick=8, full=20))
+epochs = settings.choose(smoke=2, quick=12, full=20)
 width = settings.choose(smoke=4, quick=8, full=16)
-quick = get_profile("quick")
 place = Path(tempfile.mkdtemp(prefix="lesson09-"))
 
 
 def train(network, loss):
-    """Train a small network for a few epochs, the optimiser as in the quick profile."""
-    small = {"width": width, "fc": 8 * width}
-    shape = (
-        replace(quick.backbone, **small) if network == "c3d" else BackboneConfig(network, **small)
-    )
+    """Train a small network with Muon, as docs/recipe.md found best for few epochs."""
+    start = {"pool_first": True, "open_start": True, "fc_batch_norm": True}
+    shape = BackboneConfig(network, width, 8 * width, **(start if network == "c3d" else {}))
     config = practice_run(clipset, method=loss, weight=WEIGHTS[loss], backbone=shape)
-    config = replace(config, optim=replace(quick.optim, epochs=epochs, batch=28))
+    optim = replace(get_profile("quick").optim, optimizer="muon", epochs=epochs, batch=14)
+    config = replace(config, optim=optim)
     return train_run(
         config, clipset, clips, place, progress=follow(f"{TITLES[network]}, {loss}"), score_every=1
     )

@@ -1,5 +1,6 @@
 """What is stored of prepared clips: whole or not there, read clip by clip, damage found."""
 
+import csv
 import errno
 import os
 import threading
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecstfl.clips import cache
-from ecstfl.clips.array import open_clip_array, write_clip_array
+from ecstfl.clips.array import write_clip_array
 from ecstfl.clips.cache import ClipCache, DamagedClip, StoredClips
 from ecstfl.clips.preprocess import PreparedClip
 from ecstfl.datasets.clipset import Clip, ClipSet
@@ -51,8 +52,6 @@ KEYS = st.one_of(
     st.slices(12),
     st.lists(st.integers(-12, 11), max_size=20),
     st.lists(st.booleans(), min_size=12, max_size=12).map(np.array),
-    st.tuples(st.integers(0, 11), st.integers(0, 1)),
-    st.tuples(st.integers(0, 11), st.slices(2), st.integers(0, 3)),
 )
 
 
@@ -69,20 +68,15 @@ def test_indexing_is_that_of_an_array_in_memory(stored, order, key):
     assert got.flags.writeable  # torch warns about tensors that share read-only memory
 
 
-def test_it_has_the_attributes_of_an_array(stored):
+def test_it_is_counted_and_read_through_like_an_array(stored):
     clips, entries, rows = stored
     order = [3, 1, 3, 19]
     shown, wanted = StoredClips(clips, [entries[k] for k in order]), rows[order]
-    for name in ("shape", "dtype", "ndim", "nbytes"):
-        assert getattr(shown, name) == getattr(wanted, name)
+    assert shown.shape == wanted.shape
     assert len(shown) == 4
     np.testing.assert_array_equal(np.stack(list(shown)), wanted)
-    np.testing.assert_array_equal(np.asarray(shown), wanted)
-    assert np.asarray(shown, dtype=np.float32).dtype == np.float32
     with pytest.raises(IndexError):
         shown[4]
-    with pytest.raises(IndexError):
-        shown[:, 0]
 
 
 def test_a_set_larger_than_memory_is_read_clip_by_clip(tmp_path):
@@ -92,7 +86,7 @@ def test_a_set_larger_than_memory_is_read_clip_by_clip(tmp_path):
     frames = np.full(shape, 7, np.uint8)
     clips.save("key", PreparedClip(frames, frames, np.arange(16), 16, np.zeros((16, 2, 3))))
     shown = StoredClips(clips, [clips.load("key")] * 10_000)
-    assert shown.nbytes > 7e9
+    assert np.prod(shown.shape) > 7e9
     tracemalloc.start()
     assert shown[[5, 9_999, 123]].mean() == 7
     peak = tracemalloc.get_traced_memory()[1]
@@ -214,14 +208,17 @@ def prepared_set(n=20, clips=None):
     )
 
 
+def opened(folder):
+    with (folder / "manifest.csv").open(encoding="utf-8") as manifest:
+        return np.load(folder / "clips.npy", allow_pickle=False), list(csv.DictReader(manifest))
+
+
 def test_written_and_opened(tmp_path):
     write_clip_array(tmp_path, prepared_set())
-    clips, lines = open_clip_array(tmp_path, verify=True)
-    assert isinstance(clips, np.memmap)
-    assert not clips.flags.writeable
+    clips, lines = opened(tmp_path)
     np.testing.assert_array_equal(clips, prepared_set().clips)
     assert [line["id"] for line in lines] == [f"c{i}" for i in range(20)]
-    assert lines[8] | {"crc32": ""} == {
+    assert lines[8] == {
         "row": "8",
         "id": "c8",
         "path": "/v/ж8.mp4",
@@ -229,12 +226,11 @@ def test_written_and_opened(tmp_path):
         "group": "g2",
         "fold": "3",
         "coverage": "0.5000",
-        "crc32": "",
     }
     assert lines[0]["label"] == ""
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clips.npy", "manifest.csv"]
     write_clip_array(tmp_path, prepared_set(3))  # replaced
-    assert len(open_clip_array(tmp_path, verify=True)[0]) == 3
+    assert [len(part) for part in opened(tmp_path)] == [3, 3]
 
 
 class Breaks(np.ndarray):
@@ -251,12 +247,11 @@ def breaking(problem):
     return prepared_set(2, clips)
 
 
-def test_an_interrupted_array_is_not_opened(tmp_path):
+def test_an_interrupted_array_has_no_manifest(tmp_path):
     write_clip_array(tmp_path, prepared_set(2))
     with pytest.raises(KeyboardInterrupt):
         write_clip_array(tmp_path, breaking(KeyboardInterrupt()))
-    with pytest.raises(UserError, match="holds no finished clips"):
-        open_clip_array(tmp_path)
+    assert not (tmp_path / "manifest.csv").exists()
 
 
 def test_a_full_disk_leaves_nothing_half(tmp_path):
@@ -264,26 +259,3 @@ def test_a_full_disk_leaves_nothing_half(tmp_path):
     with pytest.raises(UserError, match=r"clips\.npy: No space left on device"):
         write_clip_array(tmp_path, breaking(full))
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("how", ["data cut", "no data", "pickle", "manifest short", "bit", "cell"])
-def test_damage_is_told(tmp_path, how):
-    write_clip_array(tmp_path, prepared_set())
-    data, manifest = tmp_path / "clips.npy", tmp_path / "manifest.csv"
-    if how == "data cut":
-        data.write_bytes(data.read_bytes()[:-5])
-    elif how == "no data":
-        data.unlink()
-    elif how == "pickle":
-        np.save(data, np.array([{"a": 1}] * 20, dtype=object))
-    elif how == "bit":
-        content = bytearray(data.read_bytes())
-        content[-1] ^= 1
-        data.write_bytes(content)
-    elif how == "cell":
-        manifest.write_bytes(manifest.read_bytes()[:-4] + b"0000")
-    else:
-        manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(UserError, match="preprocess again") as told:
-        open_clip_array(tmp_path, verify=True)
-    assert str(tmp_path) in str(told.value)

@@ -202,7 +202,7 @@ def test_the_doctor_names_it(own, capsys, defect):
     name, plant, kind, severity, words = defect
     root, data = own(name)
     plant(root)
-    code = main(["data", "doctor", *data, "--quiet", "--no-timing", "--workers", "1"])
+    code = main(["data", "doctor", *data, "--quiet", "--workers", "1"])
     said = capsys.readouterr().out
     (line,) = re.findall(rf"^\[{severity}\] {kind}: (.*)$", said, re.MULTILINE)
     assert words in line
@@ -283,7 +283,7 @@ def test_the_doctor_knows_the_embedded_data(capsys, name):
 
 @pytest.mark.slow
 def test_the_doctor_reads_the_embedded_data(capsys):
-    assert main(["data", "doctor", "wild", "--quiet", "--no-timing"]) == 0
+    assert main(["data", "doctor", "wild", "--quiet"]) == 0
     said = capsys.readouterr().out
     assert "Frames per clip: 24 to 26" in said
     assert "Nothing is wrong." in said

@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from miniatures import make_cremad, make_ravdess
 
-from ecstfl.cli.data import add_data_parser, parse_numbers
+from ecstfl.cli.data import add_data, parse_numbers
 from ecstfl.cli.main import main
 from ecstfl.datasets import download, real_clips
 from ecstfl.datasets.cremad import EMOTIONS
@@ -449,8 +449,8 @@ def test_nothing_real_without_consent(site, package, tmp_path):
 
 def run(*words):
     parser = argparse.ArgumentParser()
-    add_data_parser(parser.add_subparsers())
-    args = parser.parse_args(["data", "get", *map(str, words), "--quiet"])
+    add_data(parser)
+    args = parser.parse_args(["get", *map(str, words), "--quiet"])
     return args.run(args)
 
 

@@ -15,7 +15,6 @@ from ecstfl.datasets.embedded import (
     open_embedded,
     read_checksums,
     read_manifest,
-    write_landmark_files,
 )
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, DFEW_COUNTS
@@ -130,15 +129,6 @@ def test_truth_round_trip(pack):
         assert truth[clip].units.shape == (3, 2)
     with pytest.raises(UserError, match="no truth for clip 'nobody'"):
         truth["nobody"]
-
-
-def test_true_landmarks_as_files(pack, tmp_path):
-    write_landmark_files(tmp_path / "marks", pack)
-    assert len(list((tmp_path / "marks").iterdir())) == 70
-    points = np.load(tmp_path / "marks" / "c0000_happy.npy")
-    assert points.shape == (3, 68, 2)
-    assert np.isnan(points[1]).all()
-    assert np.isfinite(points[[0, 2]]).all()
 
 
 @pytest.mark.parametrize(

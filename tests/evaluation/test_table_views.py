@@ -1,4 +1,4 @@
-"""All renderings show the same numbers, rows are what they say, and a cell can be explained."""
+"""All renderings show the same numbers, and rows are what they say."""
 
 import csv
 import io
@@ -9,16 +9,12 @@ import numpy as np
 import pytest
 from toy import toy_config, toy_data
 
-from ecstfl.errors import UserError
 from ecstfl.evaluation.rows import METHOD_NAMES, method_name, row_names
 from ecstfl.evaluation.table import HEAD, build_table, grid, notes, page, to_csv
-from ecstfl.experiments.explain import command, explain
-from ecstfl.experiments.profiles import get_profile, plan_runs
 from ecstfl.files import write_json
 from ecstfl.labels import CLASSES
-from ecstfl.losses.methods import LossConfig
 from ecstfl.models.backbones import BackboneConfig
-from ecstfl.runs.config import OptimConfig, RunConfig
+from ecstfl.runs.config import OptimConfig
 from ecstfl.runs.run_folder import run_directory, write_features
 
 
@@ -87,20 +83,13 @@ def from_markdown(text):
     return [[c.strip() for c in re.split(r"\|", row)] for row in rows]
 
 
-def from_latex(text):
-    rows = [x.removesuffix(r"\\") for x in text.splitlines() if x.endswith(r"\\")]
-    plain = [x.replace("{[}", "[").replace(r"\%", "%") for x in rows]
-    return [[c.strip() for c in row.split(" & ")] for row in plain]
-
-
 def padded(rows):
     return [[*row, *[""] * (len(HEAD) - len(row))] for row in rows]
 
 
-def test_markdown_and_latex_show_the_same_cells(landed):
+def test_markdown_shows_the_cells(landed):
     table = landed[2]
     expected = [list(HEAD), *(list(line) for line in grid(table).lines)]
-    assert padded(from_latex(page(table).latex())) == expected
     assert padded(from_markdown(page(table).markdown())) == expected
     assert {len(row) for row in expected} == {11}
 
@@ -125,17 +114,9 @@ def test_csv_rounds_to_what_is_drawn(landed):
 def test_every_mark_is_in_every_rendering(landed):
     table = landed[2]
     assert table.marks
-    for text in (page(table).markdown(), page(table).latex(), to_csv(table)):
+    for text in (page(table).markdown(), to_csv(table)):
         for mark in table.marks:
             assert mark in text
-
-
-def test_latex_escapes_what_would_be_code(landed):
-    table = landed[2]
-    evil = replace(table.rows[0], method=r"<b>a & b_c 50% {x} ~^\$#")
-    line = page(replace(table, rows=(evil,))).latex().splitlines()[4]
-    expected = r"<b>a \& b\_c 50\% \{x\} \textasciitilde{}\textasciicircum{}\textbackslash{}\$\# &"
-    assert line.startswith(expected)
 
 
 def test_rows_are_methods_on_backbones(landed):
@@ -222,84 +203,3 @@ def test_a_row_without_common_runs_has_no_difference(tmp_path, clipset):
     table = build_table(tmp_path, [one, other])
     assert len(table.rows) == 2
     assert table.differences == ()
-
-
-def test_explain_names_value_runs_and_marks(landed):
-    results, configs, table = landed
-    text = explain(results, configs, "2:war")
-    row = grid(table).lines[1]
-    assert text.splitlines()[0] == f"{row[0]}, WAR: {row[9]}"
-    mine = [c for c in configs if c.loss.method == "ec-stfl"]
-    for config in configs:
-        assert (config.name in text) is (config in mine)
-    assert str(run_directory(results, mine[0]) / "run.json") in text
-    assert "commit 0123456789 and changes" in text
-    assert "published on DFEW: 55.50, difference" in text
-    assert "not the same experiment" in text
-    assert all(f"mark: {mark}" in text for mark in table.marks)
-    assert explain(results, configs, "C3D, EC-STFL (patent, lambda 0.1):WAR") == text
-
-
-def test_explain_a_difference_a_recall_and_a_printed_cell(landed):
-    results, configs, _ = landed
-    text = explain(results, configs, "difference: C3D, center:Uar")
-    assert "method minus softmax-only" in text
-    for config in configs:
-        wanted = config.backbone.name == "c3d" and config.loss.method in ("softmax", "center")
-        assert (config.name in text) is wanted
-    assert "share of the Fear predictions" not in explain(results, configs, "1:Fear")
-    assert "share of the Fear clips" in explain(results, configs, "1:Fear")
-    printed = explain(results, configs, "published, DFEW: P3D:Sad")
-    assert "43.40" in printed
-    assert "ACM MM 2020" in printed
-    assert "not measured here" in printed
-
-
-@pytest.mark.parametrize(
-    ("cell", "sentence"),
-    [
-        ("WAR", "give ROW:COLUMN"),
-        ("1:F1", "one of Happy, Sad"),
-        ("99:WAR", "no line called '99'.*1 C3D, softmax only"),
-        ("C3D:WAR", "lines called 'C3D'"),
-        (":WAR", "called ''"),
-    ],
-)
-def test_explain_says_which_cells_there_are(landed, cell, sentence):
-    with pytest.raises(UserError, match=sentence):
-        explain(landed[0], landed[1], cell)
-
-
-def test_explain_says_what_is_missing(landed, clipset):
-    results, configs, _ = landed
-    more = [*configs, toy_config(clipset, method="softmax", fold=3)]
-    text = explain(results, more, "1:WAR")
-    assert f"{more[-1].name}: not finished" in text
-
-
-def test_the_command_trains_this_run_and_no_other(clipset):
-    (first, *_, last) = plan_runs(get_profile("full"), clipset, folds=(1, 3), seeds=(0, 2))
-    assert isinstance(first, RunConfig)
-    assert command(first) == (
-        "ecstfl train --data PATH --profile full --method softmax --fold 1 --seed 0"
-    )
-    changed = replace(
-        last,
-        data="embedded-longtail",
-        evaluate="validation",
-        loss=LossConfig("ec-stfl", form="paper", weight=0.30000000000000004),
-        optim=replace(last.optim, epochs=5, batch=12),
-    )
-    assert command(changed) == (
-        "ecstfl train --data embedded-longtail --profile full --method ec-stfl --form paper "
-        "--weight 0.30000000000000004 --epochs 5 --batch 12 --fold 3 --seed 2 --validate"
-    )
-    for other in (
-        replace(first, backbone=BackboneConfig("i3d")),
-        replace(first, profile="toy"),
-        replace(first, loss=LossConfig("triplet", weight=0.1)),
-        replace(first, optim=replace(first.optim, lr=1.0)),
-    ):
-        assert command(other).startswith("no command")
-    real = replace(first, data="dfew", synthetic=False)
-    assert "--data dfew --profile full --root DIR" in command(real)

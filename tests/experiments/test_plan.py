@@ -7,6 +7,7 @@ import pytest
 from toy import toy_config, toy_data
 
 from ecstfl.cli import main as cli
+from ecstfl.cli.train import _infer
 from ecstfl.errors import UserError
 from ecstfl.experiments.plan import check_folds, settings_of
 
@@ -52,8 +53,8 @@ def test_a_folder_with_one_happy_and_one_sad_clip_is_refused_before_any_work(tmp
 
 
 def inferred(*arguments):
-    args = cli.build_parser().parse_args(["reproduce", *map(str, arguments)])
-    cli._infer(args)
+    args = cli.build_parser("reproduce").parse_args(["reproduce", *map(str, arguments)])
+    _infer(args)
     return args.profile, args.data
 
 
@@ -70,15 +71,3 @@ def test_profile_and_data_are_those_of_the_runs_that_are_named(tmp_path):
         assert inferred("--results", tmp_path)[1] == "embedded"
     (tmp_path / "plan.json").write_bytes(b"\xff")
     assert settings_of(tmp_path) == {}
-
-
-def test_a_number_is_explained_in_a_fresh_clone(tmp_path, monkeypatch, capsys):
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "landed").symlink_to(ROOT / "results" / "landed")
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["reproduce", "--explain", "2:WAR"]) == 0
-    out = capsys.readouterr().out
-    assert "these are the reference results results/landed/quick" in out
-    assert "C3D, EC-STFL (patent, lambda 0.3), WAR: 79.88" in out
-    assert cli.main(["reproduce", "--explain", "2:WAR", "--profile", "smoke"]) == 2
-    assert "no finished run of this plan in results/smoke" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import pytest
 from toy import toy_config, toy_data
 
 from ecstfl.cli import main as cli
+from ecstfl.cli.train import _profile
 from ecstfl.clips.config import PreprocessConfig
 from ecstfl.errors import UserError
 from ecstfl.experiments.profiles import (
@@ -118,19 +119,6 @@ def test_without_training_an_incomplete_plan_is_rendered_and_marked(made, tmp_pa
     assert "left out; 1 of 2 run(s) are missing" in out
     assert "INCOMPLETE: 1 of 2 runs are finished" in out
     assert not lost.exists()
-
-
-def test_without_resuming_earlier_runs_are_kept_and_trained_anew(made, tmp_path):
-    folder = tmp_path / "copy"
-    shutil.copytree(made[0], folder)
-    before = (folder / "results/smoke/table.md").read_text()
-    out = reproduce(folder, "--no-resume", "--methods", "softmax")
-    runs = sorted(p.name.split("-")[0] for p in folder.glob("results/smoke/runs/*.earlier-1"))
-    assert runs == ["softmax"]
-    assert out.count("to train") == 1
-    out = reproduce(folder)
-    assert out.count("finished, reused") == 2
-    assert (folder / "results/smoke/table.md").read_text() == before
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -246,9 +234,9 @@ def test_chosen_methods_are_a_part_of_the_same_plan():
 
 
 def test_two_rows_of_one_form_become_one_under_a_weight():
-    parser = cli.build_parser()
+    parser = cli.build_parser("reproduce")
     arguments = parser.parse_args(["reproduce", "--profile", "full", "--weight", "1"])
-    methods = cli._profile(arguments, get_profile("full")).methods
+    methods = _profile(arguments, get_profile("full")).methods
     assert [m.weight for m in methods if m.method == "ec-stfl"] == [1.0, 1.0, 1.0]
     assert [m.form for m in methods if m.method == "ec-stfl"] == [
         "patent",

@@ -378,24 +378,19 @@ def _shared():
 def test_landmark_track_hands_out_frames_in_order():
     landmarks = np.random.default_rng(0).uniform(0, 99, (4, 68, 2)).astype(np.float32)
     landmarks[2, 5] = np.nan
-    track = LandmarkTrack(landmarks, name="ground_truth")
+    track = LandmarkTrack(landmarks)
     found = [track.detect(f) for f in frames(4)]
     assert [len(d) for d in found] == [1, 1, 0, 1]
     np.testing.assert_array_equal(found[3][0].landmarks, landmarks[3])
     np.testing.assert_array_equal(found[0][0].bbox[:2], landmarks[0].min(0))
     assert found[0][0].scheme == "ibug68"
-    assert found[0][0].backend == "ground_truth"
+    assert found[0][0].backend == "landmarks"
     assert found[0][0].points5.shape == (5, 2)
     assert track.left == 0
     with pytest.raises(UserError, match="covers 4 frames, the video has more"):
         track.detect(frames(1)[0])
-    track.rewind()
-    assert track.left == 4
-    assert len(track.detect(frames(1)[0])) == 1
     with pytest.raises(UserError, match=r"\(4, 7, 2\)"):
         LandmarkTrack(np.zeros((4, 7, 2)))
-    with pytest.raises(UserError, match=r"expected \(4, 4\)"):
-        LandmarkTrack(landmarks, boxes=np.zeros((3, 4)))
 
 
 def test_landmark_files(tmp_path):
@@ -478,41 +473,6 @@ def test_face_alignment_plumbing_with_random_weights(tmp_path, monkeypatch, reti
     assert backend.detect(np.zeros((3, 3, 3), np.uint8)) == []
 
 
-def random_s3fd(folder, monkeypatch):
-    """An S3FD whose weights see one face, everywhere in its coarsest level."""
-    torch = pytest.importorskip("torch")
-    net = pytest.importorskip("face_alignment.detection.sfd.net_s3fd").s3fd()
-    with torch.no_grad():
-        for key, values in net.named_parameters():
-            values.zero_()
-            if key.endswith("mbox_conf.bias"):
-                values[-1] = 9.0 if key.startswith("conv7_2") else -9.0
-    part = folder / "hub" / "checkpoints" / "part"
-    torch.save(net.state_dict(), part)
-    digest = hashlib.sha256(part.read_bytes()).hexdigest()
-    part.rename(part.with_name(f"s3fd-{digest[:10]}.pth"))
-    url = f"https://example.invalid/s3fd-{digest[:10]}.pth"
-    monkeypatch.setattr("ecstfl.faces.landmarks68.SFD_URL", url)
-    module = pytest.importorskip("face_alignment.detection.sfd.sfd_detector")
-    monkeypatch.setitem(module.models_urls, "s3fd", url)
-
-
-@pytest.mark.slow
-def test_face_alignment_with_its_own_detector(tmp_path, monkeypatch):
-    """The plumbing of that package's own pipeline: which face it finds is made up here."""
-    random_fan(tmp_path, monkeypatch)
-    random_s3fd(tmp_path, monkeypatch)
-    backend = FaceAlignment68(boxes=None)
-    assert (backend.name, backend.scheme) == ("face_alignment_sfd", "ibug68")
-    (found,) = backend.detect(np.full((128, 128, 3), 90, np.uint8))
-    assert found.landmarks.shape == (68, 2)
-    assert found.backend == "face_alignment_sfd"
-    # an anchor of 512 pixels about one of the coarsest level's places, 128 pixels apart
-    np.testing.assert_allclose(found.bbox[2:] - found.bbox[:2], 512, atol=1e-3)
-    np.testing.assert_allclose((found.bbox[:2] + found.bbox[2:]) / 2 % 128, 64, atol=1e-3)
-    assert found.score == pytest.approx(1, abs=1e-3)
-
-
 @pytest.mark.slow
 def test_face_alignment_refuses_damaged_weights(tmp_path, monkeypatch):
     path = random_fan(tmp_path, monkeypatch)
@@ -520,7 +480,7 @@ def test_face_alignment_refuses_damaged_weights(tmp_path, monkeypatch):
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(UserError, match="damaged or not the published file"):
-        FaceAlignment68(boxes=None)
+        FaceAlignment68(RetinaFace())
 
 
 def test_face_alignment_offline_says_which_file_to_put_where(tmp_path, monkeypatch):
@@ -533,7 +493,7 @@ def test_face_alignment_offline_says_which_file_to_put_where(tmp_path, monkeypat
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     with pytest.raises(UserError) as caught:
-        FaceAlignment68(boxes=None)
+        FaceAlignment68(RetinaFace())
     message = str(caught.value)
     assert "2DFAN4-11f355bf06.pth.tar" in message
     assert str(tmp_path / "hub" / "checkpoints") in message
@@ -543,7 +503,7 @@ def test_face_alignment_offline_says_which_file_to_put_where(tmp_path, monkeypat
 def test_face_alignment_missing_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install ecstfl\[landmarks68\]"):
-        FaceAlignment68()
+        FaceAlignment68(RetinaFace())
 
 
 def test_published_weight_names_carry_their_hash(tmp_path):

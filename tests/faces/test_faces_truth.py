@@ -94,7 +94,7 @@ def test_similarities_of_true_landmarks_are_scikit_images(clips, truth, found):
 
 
 @pytest.mark.parametrize("alignment", ["points5", "eyes", "rigid68"])
-def test_ground_truth_as_a_backend(clips, truth, tmp_path, alignment):
+def test_true_landmarks_as_a_backend(clips, truth, tmp_path, alignment):
     """A perfect detector: faces exactly where they are, and the matrices lead back."""
     chosen = clips.subset([i < 3 for i in range(len(clips))])
     marks = tmp_path / "marks"
@@ -104,10 +104,10 @@ def test_ground_truth_as_a_backend(clips, truth, tmp_path, alignment):
         points = np.where(known.visible[:, None, None], known.landmarks, np.float32(np.nan))
         np.save(marks / f"{clip.id}.npy", points.astype(np.float32))
     config = PreprocessConfig(
-        backend="ground_truth", landmarks=str(marks), alignment=alignment, smoothing=0
+        backend="landmarks", landmarks=str(marks), alignment=alignment, smoothing=0
     )
     prepared = preprocess_set.preprocess(chosen, config, tmp_path / "c", 0, progress=False)
-    assert prepared.report["backends"] == ["ground_truth"]
+    assert prepared.report["backends"] == ["landmarks"]
     assert prepared.clipset.ids == chosen.ids
     goal = align.template(64)
     for row, clip in enumerate(prepared.clipset):

@@ -60,31 +60,6 @@ def test_the_users_settings_do_not_reach_a_figure(settings, plain, tmp_path):
         assert (tmp_path / f"a{suffix}").read_bytes() == (plain / f"a{suffix}").read_bytes()
 
 
-READ_ONLY = """
-import sys, tempfile
-whole = tempfile.TemporaryFile
-def read_only(*rest, dir=None, **more):
-    if dir is not None and not str(dir).startswith(sys.argv[1]):
-        raise PermissionError(13, "Permission denied", str(dir))
-    return whole(*rest, dir=dir, **more)
-tempfile.TemporaryFile = read_only  # as of another user's installation, for root too
-from ecstfl.figures.maps import why_no_map
-import numpy as np
-print(repr(why_no_map(np.zeros((9, 2)))))
-"""
-
-
-@pytest.mark.parametrize(
-    "environment",
-    [{"HOME": "/dev/null/nobody"}, {"HOME": "/dev/null", "NUMBA_CACHE_DIR": "/dev/null/cache"}],
-    ids=["no home", "a cache that is not there"],
-)
-def test_a_map_needs_no_folder_of_the_user(environment, tmp_path):
-    said = process(READ_ONLY, tmp_path, folder=tmp_path, TMPDIR=str(tmp_path), **environment)
-    assert said.strip() == "''"
-    assert not list(tmp_path.iterdir())  # what numba kept there went with the process
-
-
 def test_what_cannot_be_mapped_is_told():
     assert "UMAP maps 4 or more" in why_no_map(np.zeros((FEWEST - 1, 2)))
     assert "not finite" in why_no_map(np.full((9, 2), np.nan))

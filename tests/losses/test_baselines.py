@@ -20,10 +20,10 @@ def batch(n=12, d=5, classes=3, seed=0, dtype=torch.float64):
     return torch.randn(n, d, generator=generator, dtype=dtype), torch.arange(n) % classes
 
 
-def build(name, classes=3, dim=5, **options):
+def build(name, classes=3, dim=5):
     if name in LIBRARY:
         pytest.importorskip("pytorch_metric_learning")
-    return build_baseline(name, classes, dim, **options)
+    return build_baseline(name, classes, dim)
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -119,10 +119,10 @@ def test_supcon_is_the_published_mean_of_log_chances():
     terms = []
     for i in range(12):
         others = [j for j in range(12) if j != i]
-        total = sum(math.exp((z[i] @ z[j]).item() / 0.2) for j in others)
+        total = sum(math.exp((z[i] @ z[j]).item() / 0.1) for j in others)
         mates = [j for j in others if y[j] == y[i]]
-        terms.append(-sum((z[i] @ z[j]).item() / 0.2 - math.log(total) for j in mates) / len(mates))
-    assert build("supcon", temperature=0.2)(x, y).item() == pytest.approx(sum(terms) / 12)
+        terms.append(-sum((z[i] @ z[j]).item() / 0.1 - math.log(total) for j in mates) / len(mates))
+    assert build("supcon")(x, y).item() == pytest.approx(sum(terms) / 12)
 
 
 def test_triplet_is_the_mean_of_the_violations():
@@ -130,14 +130,14 @@ def test_triplet_is_the_mean_of_the_violations():
     z = normalize(x, dim=1)
     square = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist") ** 2
     violations = [
-        (square[a, p] - square[a, n] + 0.3).item()
+        (square[a, p] - square[a, n] + 0.2).item()
         for a in range(12)
         for p in range(12)
         for n in range(12)
         if a != p and y[a] == y[p] and y[a] != y[n]
     ]
     positive = [value for value in violations if value > 0]
-    loss = build("triplet", margin=0.3)(x, y).item()
+    loss = build("triplet")(x, y).item()
     assert loss == pytest.approx(sum(positive) / len(positive), rel=1e-6)
 
 
@@ -197,15 +197,9 @@ def test_bad_options():
     with pytest.raises(ValueError, match=r"expected both >= 1, got 0 and 5"):
         build_baseline("center", 0, 5)
     with pytest.raises(ValueError, match=r"alpha: expected 0..1, got 2"):
-        build_baseline("center", 3, 5, alpha=2)
+        CenterLoss(3, 5, alpha=2)
     with pytest.raises(ValueError, match=r"delta: expected a number > 0, got 0"):
-        build_baseline("contrastive-center", 3, 5, delta=0)
-
-
-@pytest.mark.parametrize("name", LIBRARY)
-def test_bad_library_options(name):
-    with pytest.raises(ValueError, match=r"expected a number > 0, got 0"):
-        build(name, temperature=0, margin=0)
+        ContrastiveCenterLoss(3, 5, delta=0)
 
 
 @pytest.mark.parametrize("name", LIBRARY)

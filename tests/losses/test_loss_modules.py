@@ -39,7 +39,7 @@ def test_counts_of_degenerate_batches():
 
 
 def test_counting_leaves_no_trace_in_checkpoints():
-    joint = JointLoss(1.0, class_weight=torch.ones(3))
+    joint = JointLoss(1.0)
     assert joint.state_dict() == {}
     assert list(joint.parameters()) == []
 
@@ -84,14 +84,6 @@ def test_one_class_batch_trains_on_softmax_and_is_counted():
     assert joint.counts()["batches"] == 0
 
 
-def test_class_weight_and_label_smoothing_reach_the_softmax_loss():
-    logits, x, y = batch()
-    weight = torch.tensor([1.0, 2.0, 5.0])
-    _, parts = JointLoss(0.0, class_weight=weight, label_smoothing=0.1)(logits, x, y)
-    expected = cross_entropy(logits, y, weight=weight, label_smoothing=0.1)
-    assert parts["ce"].item() == pytest.approx(expected.item())
-
-
 def test_half_precision_logits_are_widened():
     logits, x, y = batch()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -122,8 +114,6 @@ def test_bad_lambda(weight):
 
 
 def test_bad_options():
-    with pytest.raises(ValueError, match=r"label_smoothing: expected 0..1, got 2"):
-        JointLoss(label_smoothing=2)
     with pytest.raises(ValueError, match=r"expected one of patent"):
         JointLoss(form="eq9")
     with pytest.raises(ValueError, match=r"got 0.5 and 0.5"):

@@ -89,30 +89,28 @@ def test_the_two_3d_resnets_differ_by_what_is_documented():
     assert difference == stem - shortcuts
 
 
-@pytest.mark.parametrize(("depth", "resnet"), [(63, 50), (131, 101), (199, 152)])
-def test_p3d_is_a_resnet_plus_the_temporal_convolutions(depth, resnet):
+def test_p3d_is_a_resnet_plus_the_temporal_convolutions():
     models = import_torchvision()
     with torch.device("meta"):
-        model, flat = P3D(1000, depth=depth), getattr(models, f"resnet{resnet}")()
+        model, flat = P3D(1000), models.resnet50()
     temporal = sum(
         blocks * (3 * m * m + 2 * m)  # 3x1x1 and its BatchNorm
-        for blocks, m in zip(BLOCKS[depth][:3], (64, 128, 256), strict=True)
+        for blocks, m in zip(BLOCKS[:3], (64, 128, 256), strict=True)
     )
     assert count(model) == count(flat) + temporal
 
 
-@pytest.mark.parametrize("depth", BLOCKS)
-def test_p3ds_name_counts_its_layers(depth):
+def test_p3ds_name_counts_its_layers():
     with torch.device("meta"):
-        model = P3D(7, width=2, depth=depth)
+        model = P3D(7, width=2)
     layers = [
         name
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Conv3d | torch.nn.Linear) and "downsample" not in name
     ]
-    assert len(layers) == depth
+    assert len(layers) == 63
     kinds = [b.kind for s in (1, 2, 3, 4) for b in getattr(model, f"layer{s}")]
-    temporal = sum(BLOCKS[depth][:3])
+    temporal = sum(BLOCKS[:3])
     assert "".join(kinds[:temporal]) == ("ABC" * temporal)[:temporal]
     assert set(kinds[temporal:]) == {"2d"}
 
@@ -338,9 +336,7 @@ def test_bad_arguments_are_refused(name, bad):
         build_backbone(small(name, **bad), 4, 16)
 
 
-def test_bad_depth_and_trunk_are_refused():
-    with pytest.raises(ValueError, match="depth must be one of 63, 131, 199, got 50"):
-        P3D(depth=50)
+def test_a_bad_trunk_is_refused():
     with pytest.raises(ValueError, match="trunk must be vgg11 or resnet18, got 'vgg16'"):
         CnnLstm("vgg16")
 

@@ -19,13 +19,13 @@ from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
 from ecstfl.metrics.calibration import reliability
 from ecstfl.predict.evaluate import collect, measure, mistakes, report
-from ecstfl.predict.prediction import Person, Prediction, Window
+from ecstfl.predict.prediction import Prediction, Window
 
 
 def said(p, outcome=None):
     """What a recogniser says of a clip of one window with probabilities ``p`` (7,)."""
     window = Window(0, 1, 25, 25, tuple(p), outcome or CLASSES[int(np.argmax(p))])
-    return Prediction(Path("v"), 1.0, 25, (Person(0, window, (window,)),))
+    return Prediction(Path("v"), 1.0, 25, window, (window,))
 
 
 def judged(labels, groups, seed=0, strength=2.0):

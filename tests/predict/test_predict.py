@@ -66,8 +66,8 @@ def video(tmp_path_factory):
 
 def run(*arguments):
     parser = argparse.ArgumentParser()
-    predict.add_predict_parser(parser.add_subparsers())
-    args = parser.parse_args(["predict", "--quiet", "--workers", "1", *map(str, arguments)])
+    predict.add_predict(parser)
+    args = parser.parse_args(["--quiet", "--workers", "1", *map(str, arguments)])
     return args.run(args)
 
 
@@ -85,7 +85,7 @@ def test_the_table_and_the_files_say_the_same(model_path, video, tmp_path, capsy
     told = json.loads(out[0].read_text())
     rows = list(csv.DictReader(out[1].open()))
     (prediction,) = told["predictions"]
-    windows = prediction["people"][0]["windows"]
+    windows = prediction["windows"]
     assert HONESTY in told["statement"]
     assert len(rows) == len(windows) == 5
     for row, window in zip(rows, windows, strict=True):
@@ -277,7 +277,7 @@ def test_time_is_what_the_timestamps_say(name, gaps, seconds, model_path, tmp_pa
     assert told["duration"] == pytest.approx(seconds, abs=0.05)
     assert told["fps"] == pytest.approx(len(times) / seconds, rel=0.02)
     assert f"{seconds:.0f}"[:2] in capsys.readouterr().out
-    windows = told["people"][0]["windows"]
+    windows = told["windows"]
     assert windows[-1]["end"] == pytest.approx(seconds, abs=0.05)
     assert all(w["end"] - w["start"] < max(1.1, 1.1 * max(gaps) / 1000) for w in windows)
     drawn = [start for start, _ in read_timed(out)]
@@ -304,7 +304,7 @@ def test_the_labels_of_the_timeline_are_whole(duration):
     )
     line = [(w.start, w.end, w) for w in (long, short)]
     frame = np.zeros((336, 640, 3), np.uint8)
-    image = annotate.compose(frame, [], None, None, [line], duration, duration, "statement")
+    image = annotate.compose(frame, None, None, None, line, duration, duration, "statement")
     strip = image[-annotate.STRIP : -annotate.STRIP + 32].astype(int)
     assert (strip[:, :3] == annotate._PAPER).all()
     assert (strip[:, -3:] == annotate._PAPER).all()

@@ -1,10 +1,11 @@
-"""The device: same clips and answers as the evaluation, any length, any number of faces."""
+"""The device: same clips and answers as the evaluation, any length."""
 
 import dataclasses
 import itertools
 import json
 import pickle
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,8 +38,7 @@ from ecstfl.models.model_file import (
 from ecstfl.predict import windows as window_module
 from ecstfl.predict.batch import recognize_many
 from ecstfl.predict.checkpoint import default_model, load_checkpoint
-from ecstfl.predict.people import follow_all
-from ecstfl.predict.prediction import UNCERTAIN, Person, Window
+from ecstfl.predict.prediction import UNCERTAIN, Prediction, Window
 from ecstfl.predict.recognizer import Options, Recognizer
 from ecstfl.predict.windows import Windower, WindowPlan
 from ecstfl.runs.config import canonical_json, hash_clipset
@@ -174,7 +174,7 @@ def test_the_models_own_preprocessing_is_used(model_path, monkeypatch):
     assert used[0].options == PreprocessConfig(**saved).options
 
 
-# --- people --------------------------------------------------------------------------------------
+# --- faces ---------------------------------------------------------------------------------------
 
 
 def test_no_face_is_told_and_three_frames_are_uncertain(model_path):
@@ -183,7 +183,7 @@ def test_no_face_is_told_and_three_frames_are_uncertain(model_path):
         recognizer.recognize([picture()] * 12)
     prediction = recognizer.recognize([picture(10 if i in (4, 5, 6) else None) for i in range(12)])
     assert prediction.outcome == UNCERTAIN
-    assert prediction.main.total.why == "face in 3 of 12 frames"
+    assert prediction.total.why == "face in 3 of 12 frames"
     assert prediction.expression in CLASSES
     assert prediction.coverage == pytest.approx(0.25)
 
@@ -194,39 +194,15 @@ def test_low_probability_is_uncertain_and_says_so(model_path):
     unsure = open_with(model_path, threshold=1.0).recognize(frames)
     assert sure.outcome == sure.expression
     assert unsure.outcome == UNCERTAIN
-    assert "below 1.00" in unsure.main.total.why
+    assert "below 1.00" in unsure.total.why
     assert unsure.probabilities == sure.probabilities
 
 
-def test_every_face_is_followed_and_the_largest_is_first(model_path):
-    frames = [picture(38 if i < 30 else None, second=4 + i % 5, seed=i) for i in range(40)]
-    recognizer = open_with(model_path, all_faces=True, window=0.4, step=0.2)
-    prediction = recognizer.recognize(frames, track=True)
-    assert [p.number for p in prediction.people] == [0, 1]
-    first, second = prediction.people
-    assert (first.total.faces, second.total.faces) == (30, 40)
-    assert first.total.end == pytest.approx(30 / 25)
-    assert first.track.boxes[:, 0].min() >= 38 > second.track.boxes[:, 2].max()
-    alone = open_with(model_path, window=0.4, step=0.2).recognize(frames)
-    assert len(alone.people) == 1
-
-
-def at_25(frames):
-    """(second, frame) at 25 frames a second."""
-    return [(number / 25, frame) for number, frame in enumerate(frames)]
-
-
-def test_faces_keep_their_person_while_they_overlap():
-    frames = [picture(5 + i, second=60 - 12 - i, seed=i) for i in range(10)]
-    numbers = [
-        {person: face.area for person, face in present.items()}
-        for _, _, present in follow_all(at_25(frames), Squares(), forget=0.2)
-    ]
-    assert all(set(n) == {0, 1} for n in numbers)
-    assert all(n[0] > n[1] for n in numbers)
-    away = [*frames[:2], *[picture()] * 8, frames[1]]
-    last = [set(present) for _, _, present in follow_all(at_25(away), Squares(), forget=0.2)][-1]
-    assert last == {2, 3}  # too long away: nobody is recognised by their looks
+def test_the_largest_face_is_followed_and_kept(model_path):
+    frames = [picture(38 if i < 30 else None, second=4 + i % 5, seed=i) for i in range(30)]
+    prediction = open_with(model_path, window=0.4).recognize(frames, track=True)
+    assert prediction.total.faces == 30
+    assert prediction.track.boxes[:, 0].min() >= 38
 
 
 # --- length --------------------------------------------------------------------------------------
@@ -243,7 +219,7 @@ def test_memory_does_not_grow_with_the_video(model_path):
             frame = np.zeros((128, 128, 3), np.uint8)  # 49 kB, whole frame needed
             points = np.array([[10, 10], [110, 10], [60, 60], [20, 100], [100, 100]], np.float32)
             face = Detection(np.array([0, 0, 127, 127], np.float32), 1, points, "points5")
-            count += sum(1 for _ in windower.add(i / 25, frame, {0: face}))
+            count += sum(1 for _ in windower.add(i / 25, frame, face))
         count += sum(1 for _ in windower.finish())
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -261,7 +237,7 @@ def spans_of(times, plan):
     """(first frame, frame after the last, start, end) of the windows of frames at these times."""
     windower = Windower(PreprocessConfig(alignment="none"), plan)
     frame = np.zeros((8, 8, 3), np.uint8)
-    windows = [w for t in times for w in windower.add(t, frame, {0: None})]
+    windows = [w for t in times for w in windower.add(t, frame, None)]
     windows += windower.finish()
     index = {t: i for i, t in enumerate(times)}
     return [
@@ -324,8 +300,8 @@ def test_a_pause_is_a_pause(model_path):
 def test_segments_lie_end_to_end(raw, duration):
     spans = sorted((min(s, duration), min(s + d, duration)) for s, d in raw)
     windows = tuple(Window(a, b, 10, 10, SEVENTHS, "Sad") for a, b in spans if b > a)
-    person = Person(0, Window(0, duration, 10, 10, SEVENTHS, "Sad"), windows)
-    segments = person.segments(duration)
+    total = Window(0, duration, 10, 10, SEVENTHS, "Sad")
+    segments = Prediction(Path("v"), duration, 10, total, windows).segments()
     assert segments[0][0] == pytest.approx(0)
     assert segments[-1][1] == pytest.approx(duration, abs=1e-5)
     for (_, end, _), (start, _, _) in itertools.pairwise(segments):
@@ -339,7 +315,7 @@ def test_the_json_of_a_prediction_says_what_it_holds(model_path):
     assert told["duration"] == pytest.approx(30 / 25)
     assert told["fps"] == pytest.approx(25)
     assert told["probabilities"] == dict(zip(CLASSES, prediction.probabilities, strict=True))
-    spans = [(w["start"], w["end"]) for w in told["people"][0]["windows"]]
+    spans = [(w["start"], w["end"]) for w in told["windows"]]
     assert spans == [(w.start, w.end) for w in prediction.windows]
 
 

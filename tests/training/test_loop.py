@@ -12,6 +12,7 @@ from ecstfl.errors import UserError
 from ecstfl.losses.methods import LossConfig
 from ecstfl.models.backbones import BackboneConfig
 from ecstfl.predict.checkpoint import load_checkpoint
+from ecstfl.runs.checkpoint import write_checkpoint
 from ecstfl.runs.config import OptimConfig
 from ecstfl.runs.run_folder import read_features, run_directory
 from ecstfl.training import forward
@@ -112,7 +113,9 @@ def test_a_checkpoint_is_never_unpickled(data, tmp_path):
     config = toy_config(clipset, epochs=1)
     directory = run_directory(tmp_path, config)
     directory.mkdir(parents=True)
-    torch.save({"model": _Bomb(tmp_path / "exploded")}, directory / "checkpoint.pt")
+    write_checkpoint(
+        directory / "checkpoint.pt", {"model": _Bomb(tmp_path / "exploded")}, config.hash
+    )
     with pytest.warns(UserWarning, match="broken"):
         train_run(config, clipset, clips, tmp_path)
     assert not (tmp_path / "exploded").exists()
