@@ -829,6 +829,6 @@ question(
 # * Gebru et al., *Datasheets for datasets*, Communications of the ACM 2021.
 # * Kapoor and Narayanan, *Leakage and the reproducibility crisis in machine-learning-based science*,
 #   Patterns 2023.
-# * `docs/data.md`: how DFEW, RAVDESS, CREMA-D and your own folder are read, and what is checked.
+# * [Data](../docs/data.md): how DFEW, RAVDESS, CREMA-D and your own folder are read, and what is checked.
 #
 # Next: 02, faces.

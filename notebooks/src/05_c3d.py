@@ -830,6 +830,6 @@ question(
 # * Tran et al., *Learning spatiotemporal features with 3D convolutional networks*, ICCV 2015.
 # * Luo et al., *Understanding the effective receptive field in deep convolutional neural networks*, NeurIPS 2016.
 # * `ecstfl/models/c3d.py` and `notebooks/lessonkit/anatomy.py`: the network, and everything about it, in a few hundred lines.
-# * `docs/backbones.md`: the other networks, and where each is tapped.
+# * [The other networks](../docs/backbones.md), and where each is tapped.
 #
 # Next: 06, training.

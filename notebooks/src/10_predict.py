@@ -25,6 +25,7 @@ from itertools import pairwise
 import numpy as np
 from lessonkit import lessons, plots_predict
 from lessonkit.checks import check, expect
+from lessonkit.guess import guess_choice, guess_number, progress
 from lessonkit.lessons import play
 from scipy.special import softmax
 
@@ -131,6 +132,12 @@ stamp(
 # Clips in which no face is found count as wrong: whoever uses it would not get an answer.
 
 # %%
+hard_war = guess_number(
+    "10-wild", "How many wild clips will it recognise, in percent? Chance is 14.", 0, 100, unit="%"
+)
+hard_war
+
+# %% closed=true
 wanted = settings.choose(smoke=3, quick=30, full=30)
 people = list(dict.fromkeys(wild.groups))[:wanted]
 chosen = [clip for clip in wild if clip.group in people]
@@ -150,7 +157,7 @@ print(
 assert np.isfinite(wild_p).all()
 assert np.allclose(wild_p.sum(axis=1), 1)
 
-# %%
+# %% closed=true
 landed = find_reference_run(model)
 test_y = landed.features["labels"].astype(int)
 test_logits = landed.features["logits"].astype(float)
@@ -187,6 +194,9 @@ stamp(
     fresh=False,
 )
 
+# %%
+hard_war.truth(100 * hard, f"On clean clips of unseen people it is {100 * clean:.0f} %.")
+
 # %% [markdown]
 # So much is lost where the renderer is still the same, and only expressions are weaker, heads turn
 # further and hands or microphones pass in front. From rendered to filmed is another step, and nothing here
@@ -194,7 +204,7 @@ stamp(
 #
 # ## Is 0.8 right eight times in ten?
 #
-# A probability is **calibrated** when among all answers with confidence 0.8 eight in ten are right. To see
+# A probability is **[calibrated](../docs/glossary.md#calibration)** when among all answers with confidence 0.8 eight in ten are right. To see
 # it, put clips of like confidence into a bin and compare.
 
 # %% [markdown] exercise="10.1" part="task" level=2
@@ -317,6 +327,14 @@ def calibration_error(confidence, right, bins):
 # model would show stands beside each:
 
 # %%
+honest = guess_choice(
+    "10-wild-calibration",
+    "On wild clips, is the shipped model as sure as it should be?",
+    ["too sure", "about right", "not sure enough"],
+)
+honest
+
+# %% closed=true
 temperature = recognizer.notes.temperature
 print(
     f"temperature {temperature:.3f}, fitted on {recognizer.notes.calibrated_on} validation clips (synthetic)"
@@ -343,6 +361,12 @@ stamp(
     model,
     fresh=False,
 )
+
+# %%
+result, (low, high) = panels["wild (temperature)"]
+gap = wild_p.max(axis=1).mean() - (wild_said == wild_y).mean()
+answer = "about right" if result.ece <= high else "too sure" if gap > 0 else "not sure enough"
+honest.truth(answer, f"Mean confidence minus share right: {100 * gap:+.0f} points.")
 
 # %%
 for name, (p, y) in cases.items():  # your function says the same as the package's
@@ -461,7 +485,7 @@ def answers(confidence, right, threshold):
     return 1 - spoken.mean(), right[spoken].mean()
 
 
-# %%
+# %% closed=true
 p, y = cases["test fold (temperature)"]
 lines = {
     "test fold": (p.max(axis=1), p.argmax(axis=1) == y),
@@ -490,6 +514,16 @@ for confidence, right in lines.values():
 #
 # In our test fold each expression has the same number of clips. In life they do not. Suppose the model finds
 # 60 % of all fear, and says "fear" for 5 % of everything else. A good alarm?
+
+# %%
+alarm_worth = guess_number(
+    "10-fear",
+    "Fear is shown in 1 of 100 clips. How often is a 'Fear' right, in percent?",
+    0,
+    100,
+    unit="%",
+)
+alarm_worth
 
 # %% [markdown] exercise="10.3" part="task" level=3
 # ### Exercise 10.3: What is a "Fear" worth?
@@ -578,10 +612,13 @@ def worth(hit, false_alarm, share):
     return 1 / (1 + false_alarm * (1 - share) / (hit * share))
 
 
+# %%
+alarm_worth.truth(100 * float(plots_predict.believed(0.6, 0.05, 0.01)), "Most alarms are false.")
+
 # %% [markdown]
 # The same recalls, once with equal shares as in the test fold, once with the class sizes of DFEW:
 
-# %%
+# %% closed=true
 confusion = np.array(landed.run["confusion"])
 equal, dfew = np.full(7, 1 / 7), np.array(DFEW_COUNTS) / sum(DFEW_COUNTS)
 rest = confusion.sum(axis=0) - confusion.diagonal()
@@ -610,7 +647,7 @@ stamp(
 # people are rendered, so this is an exercise in method; it says nothing about anybody real. With 40 people
 # in all, be prepared for wide intervals.
 
-# %%
+# %% closed=true
 about = {row["clip"]: row for row in read_manifest()}
 ids = landed.features["ids"]
 right = test_logits.argmax(axis=1) == test_y
@@ -652,6 +689,9 @@ stamp(
 )
 
 # %% [markdown]
+# <details><summary>Think: you find no gap. What may you write?</summary>"No gap larger than about so many points, among
+# these people", with the interval. Never "the model is fair".</details>
+#
 # "No difference found" is not "no difference": gaps as large as the bars would go unseen. With five
 # comparisons at 95 %, nearly one in four such audits raises a false alarm. And the groups here are sliders of
 # a renderer. For real people the grouping itself is a claim that they must be asked about.
@@ -725,6 +765,9 @@ question(
     ],
 )
 
+# %%
+progress()
+
 # %% [markdown]
 # ## Summary
 #
@@ -750,6 +793,6 @@ question(
 #   (PMLR 81).
 # * Rhue, *Racial influence on automated perceptions of emotions*, 2018, doi 10.2139/ssrn.3281765.
 # * Geifman and El-Yaniv, *Selective classification for deep neural networks*, NeurIPS 2017, arXiv 1705.08500.
-# * `docs/predict.md` and `models/MODEL_CARD.md` of this repository.
+# * [Recognise the expression in a video](../docs/predict.md); `models/MODEL_CARD.md` of this repository.
 #
 # Next: 11, the capstone: what can a printed table carry?
