@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,12 +113,28 @@ def playing(
             time = (x, height + head + 3, x + width * (t + 1) // length, height + head + 5)
             drawn.rectangle(time, fill="#888")
         pictures.append(picture)
+    return animated(pictures, alt, fps=fps)
+
+
+def animated(pictures: Sequence[Any], alt: str, *, fps: float = 12, hold: float = 0) -> Playing:
+    """Let PIL images of one size follow each other, over and over.
+
+    Args:
+        pictures: in RGB.
+        alt: what is to be seen, for those who cannot see it.
+        fps: pictures in a second.
+        hold: seconds that the last picture stays longer.
+    """
+    from PIL import Image
+
     # one palette for all frames: a third of the size
     palette = Image.new("RGB", (pictures[0].width, sum(p.height for p in pictures)))
     for t, picture in enumerate(pictures):
         palette.paste(picture, (0, t * picture.height))
     palette = palette.quantize(96)
     small = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    times = [1000 / fps] * len(small)
+    times[-1] += 1000 * hold
     file = io.BytesIO()
-    small[0].save(file, "PNG", save_all=True, append_images=small[1:], duration=1000 / fps, loop=0)
+    small[0].save(file, "PNG", save_all=True, append_images=small[1:], duration=times, loop=0)
     return Playing(file.getvalue(), alt)

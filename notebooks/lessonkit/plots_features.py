@@ -248,7 +248,7 @@ def shepard(space: np.ndarray, points: np.ndarray, name: str, pairs: int = 3000)
     return figure
 
 
-def one_class_away(away: float = 0.0, seed: int = 0) -> Figure:
+def one_class_away(away: float = 20.0, seed: int = 0) -> Figure:
     """Draw seven overlapping classes, one of which is moved away, with three measures.
 
     Args:

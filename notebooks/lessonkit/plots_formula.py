@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -99,66 +99,6 @@ def loss_field(
     axis.set_title(f"{form} form: loss {loss:.3g}, within / between {ratio:.2f}")
     axis.set(xlabel="feature 1 (arbitrary unit)", ylabel="feature 2 (arbitrary unit)")
     axis.legend(loc="lower right", fontsize=9)
-    return figure
-
-
-def loss_fields(form: str = "patent") -> Figure:
-    """Draw :func:`loss_field` at nine settings: the still twin of its sliders."""
-    figure = Figure(figsize=(9, 9), dpi=90, layout="constrained")
-    axes = figure.subplots(3, 3, sharex=True, sharey=True)
-    losses = []
-    for row, spread in zip(axes, (0.2, 0.6, 1.2), strict=True):
-        for axis, separation in zip(row, (0.5, 1.5, 3.0), strict=True):
-            x, y = toy_points(separation, spread)
-            losses.append(_arrows(axis, x, y, form, 5.5))
-            axis.set_title(f"separation {separation}, spread {spread}: {losses[-1]:.3g}", size=10)
-    figure.supxlabel("feature 1 (arbitrary unit)")
-    figure.supylabel("feature 2 (arbitrary unit)")
-    figure.suptitle(
-        f"The {form} form is small when classes are tight and far apart: "
-        f"{min(losses):.3g} to {max(losses):.3g}"
-    )
-    axes[0, 0].legend(loc="upper left", fontsize=8)
-    return figure
-
-
-def follow_gradient(
-    x: torch.Tensor, y: torch.Tensor, steps: int, rate: float, form: str = "patent"
-) -> list[torch.Tensor]:
-    """Move the points down the loss, as if they were the network's output; keep their scale.
-
-    The forms of patent and paper do not see scale, so the points are brought back to their
-    first root-mean-square radius after each step.
-
-    Returns:
-        ``steps + 1`` tensors (n, 2), the first being ``x`` centred.
-    """
-    path = [x - x.mean(dim=0)]
-    radius = path[0].norm()
-    for _ in range(steps):
-        new = path[-1] + rate * descent(path[-1], y, form)[1]
-        new = new - new.mean(dim=0)
-        path.append(new * (radius / new.norm()))
-    return path
-
-
-def gradient_path(path: Sequence[torch.Tensor], y: torch.Tensor, shown: Sequence[int]) -> Figure:
-    """Draw points on their way down the loss, one panel for each step in ``shown``."""
-    figure = Figure(figsize=(2.7 * len(shown), 3.5), dpi=96, layout="constrained")
-    axes = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
-    limit = 1.1 * max(float(path[k].abs().max()) for k in shown)
-    ratios = []
-    for axis, step in zip(axes, shown, strict=True):
-        scatter_classes(axis, path[step].numpy(), y.numpy(), 40)
-        ratios.append(within_between_ratio(path[step], y).item())
-        axis.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-        axis.set_title(f"step {step}: ratio {ratios[-1]:.2f}", size=10)
-        axis.set_xlabel("feature 1 (arb. unit)")
-    axes[0].set_ylabel("feature 2 (arb. unit)")
-    figure.suptitle(
-        "Following the arrows alone clusters the classes: within / between "
-        f"{ratios[0]:.2f} → {ratios[-1]:.2f}"
-    )
     return figure
 
 

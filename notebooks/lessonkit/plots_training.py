@@ -94,46 +94,6 @@ def pulls(
     return entropy[0].norm().item(), sizes
 
 
-def lambda_weights(entropy: float, sizes: Mapping[str, float], marked: Sequence[float]) -> Figure:
-    """Draw lambda times EC-STFL's pull over that of the cross-entropy, against lambda.
-
-    Args:
-        entropy: from :func:`pulls`.
-        sizes: from :func:`pulls`.
-        marked: values of lambda to mark.
-    """
-    weights = np.geomspace(0.01, 100, 60)
-    figure = Figure(figsize=(7.4, 4.0), dpi=84, layout="constrained")
-    axis = figure.subplots()
-    for (style, colour), (form, size) in zip(_LOOKS, sizes.items(), strict=False):
-        pull = weights * size / entropy
-        axis.plot(weights, pull, style, color=colour, lw=2, label=f"{form} form")
-    axis.axhline(1, color="0.4", lw=1)
-    axis.text(95, 0.75, "as strong as the cross-entropy", fontsize=9, ha="right", va="top")
-    for weight in marked:
-        axis.axvline(weight, color="0.75", lw=1, zorder=0)
-        axis.text(
-            1.06 * weight,
-            0.03,
-            f"λ = {weight:g}",
-            fontsize=9,
-            transform=axis.get_xaxis_transform(),
-        )
-    axis.set(
-        xscale="log",
-        yscale="log",
-        xlabel="λ (log scale)",
-        ylabel="pull of λ · EC-STFL over\npull of cross-entropy (log scale)",
-    )
-    axis.legend(fontsize=9)
-    times = {form: 10 * size / entropy for form, size in sizes.items()}
-    shown = ", ".join(
-        f"{v:.0f} ({form})" if v >= 10 else f"{v:.2g} ({form})" for form, v in times.items()
-    )
-    axis.set_title(f"λ = 10 means {shown} times the cross-entropy's pull", fontsize=11)
-    return figure
-
-
 def paired_gain(
     first: Sequence[Run], second: Sequence[Run], key: str = "war"
 ) -> tuple[float, float, float]:
@@ -229,3 +189,37 @@ def curve_title(first: Sequence[Run], second: Sequence[Run]) -> str:
         f"{where}within / between falls to {ratios[1]:.2f} with {names[1]}, {ratios[0]:.2f} with "
         f"{names[0]};\n{held}"
     )
+
+
+def seeds(
+    first: Sequence[Run], second: Sequence[Run], measures: Mapping[str, Sequence[float]], title: str
+) -> Figure:
+    """Draw every run of two methods as a dot, and join the runs of one seed.
+
+    Args:
+        first: runs of the method to compare with.
+        second: runs of the other method, in the same order.
+        measures: what -> values of all runs: those of ``first``, then those of ``second``.
+        title: what is to be seen.
+    """
+    figure = Figure(figsize=(9.4, 3.8), dpi=84, layout="constrained")
+    axes = figure.subplots(1, len(measures), squeeze=False)[0]
+    for axis, (name, values) in zip(axes, measures.items(), strict=True):
+        sides = np.array(values, dtype=float).reshape(2, -1)
+        for k, (one, other) in enumerate(sides.T):
+            axis.plot([0, 1], [one, other], color="0.6", lw=1)
+            axis.annotate(
+                f"seed {first[k]['config']['seed']}",
+                (1, other),
+                xytext=(7, -3),
+                textcoords="offset points",
+                fontsize=8,
+            )
+        for x, (side, look) in enumerate(zip(sides, ("o", "s"), strict=True)):
+            axis.plot([x] * len(side), side, look, ms=8, color=_LOOKS[x][1], mec="white")
+            axis.plot([x - 0.12, x + 0.12], [side.mean()] * 2, color="black", lw=2)
+        axis.set(xlim=(-0.35, 1.5), ylabel=name, title=f"{sides[1].mean() - sides[0].mean():+.3g}")
+        names = [title_of(runs[0]).replace(" (", "\n(") for runs in (first, second)]
+        axis.set_xticks([0, 1], names, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    return figure

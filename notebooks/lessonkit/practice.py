@@ -8,7 +8,10 @@ point. Everything here is synthetic.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +21,8 @@ from ecstfl.clips.preprocess_set import preprocess
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.datasets.embedded import find_data, open_embedded
 from ecstfl.errors import UserError
+from ecstfl.experiments.profiles import choose_methods, get_profile
+from ecstfl.labels import CLASSES, label_index
 from ecstfl.losses.methods import LossConfig
 from ecstfl.models.backbones import BackboneConfig
 from ecstfl.runs.config import OptimConfig, RunConfig, hash_clipset
@@ -31,7 +36,9 @@ PLAIN_VIEW = AugmentConfig(
 """No augmentation: a clip looks the same each time."""
 
 
-def practice_clips(people_a_fold: int, cache: Path | None = None) -> tuple[ClipSet, np.ndarray]:
+def practice_clips(
+    people_a_fold: int, cache: Path | None = None, *, expressions: Sequence[str] = CLASSES
+) -> tuple[ClipSet, np.ndarray]:
     """Prepare the clips of the first people of each fold of the embedded data.
 
     Takes about a seventh of a second a clip the first time; then they come from the cache.
@@ -39,6 +46,7 @@ def practice_clips(people_a_fold: int, cache: Path | None = None) -> tuple[ClipS
     Args:
         people_a_fold: 1..40; each person shows seven expressions, and there are five folds.
         cache: folder; default: ``cache`` of the repository, as the command line's.
+        expressions: which of them.
 
     Returns:
         The clip set, and its clips (n, 8, 48, 48, 3) uint8.
@@ -53,7 +61,10 @@ def practice_clips(people_a_fold: int, cache: Path | None = None) -> tuple[ClipS
     for fold in everything.folds:
         people = sorted({clip.group for clip in everything if clip.fold == fold})
         wanted |= set(people[:people_a_fold])
-    chosen = everything.subset([clip.group in wanted for clip in everything])
+    labels = {label_index(name) for name in expressions}
+    chosen = everything.subset(
+        [clip.group in wanted and clip.label in labels for clip in everything]
+    )
     cache = cache or _cache_folder()
     # in this process: a worker takes longer to start than these few clips to prepare
     prepared = preprocess(chosen, PREPROCESS, cache, workers=0, progress=False)
@@ -107,4 +118,40 @@ def practice_run(
         backbone=backbone or BackboneConfig(width=8, fc=64),
         loss=LossConfig(method, form=form, weight=0.0 if method == "softmax" else weight),
         optim=OptimConfig(epochs=epochs, batch=28, lr=lr, weight_decay=weight_decay),
+    )
+
+
+def recipe_run(
+    clipset: ClipSet,
+    method: str = "ec-stfl",
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    **net: Any,
+) -> RunConfig:
+    """Return a run on fold 1 of these clips by the quick profile's own recipe.
+
+    Args:
+        clipset: from :func:`practice_clips`.
+        method: ``softmax`` or ``ec-stfl``, with the profile's form and weight.
+        seed: of everything that is drawn.
+        epochs: default: the profile's.
+        net: changes of the profile's network, ``width=4`` say.
+
+    Raises:
+        UserError: the profile has no such method.
+    """
+    profile = choose_methods(get_profile("quick"), [method])
+    return RunConfig(
+        data=clipset.name,
+        data_hash=hash_clipset(clipset),
+        synthetic=clipset.synthetic,
+        profile="lesson",
+        fold=1,
+        seed=seed,
+        preprocess=PREPROCESS,
+        augment=profile.augment,
+        backbone=replace(profile.backbone, **net),
+        loss=profile.methods[0],
+        optim=replace(profile.optim, epochs=epochs or profile.optim.epochs),
     )

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ecstfl.losses.ec_stfl import FORMS, ec_stfl_loss
 
 
-def made_up_run(method, war, ratio, epochs=4, synthetic=True):
+def made_up_run(method, war, ratio, epochs=4, synthetic=True, seed=0):
     history = [
         {
             "epoch": e + 1,
@@ -24,7 +24,12 @@ def made_up_run(method, war, ratio, epochs=4, synthetic=True):
     ]
     history[-1]["held_out_war"] = war
     loss = {"method": method, "form": "patent", "weight": 0.1}
-    return {"history": history, "war": war, "synthetic": synthetic, "config": {"loss": loss}}
+    return {
+        "history": history,
+        "war": war,
+        "synthetic": synthetic,
+        "config": {"loss": loss, "seed": seed},
+    }
 
 
 def test_bars_of_a_batch_add_up_and_the_title_names_the_rarest():
@@ -50,10 +55,6 @@ def test_pulls_are_the_gradients_of_the_losses():
         y = features.detach().clone().requires_grad_()
         ec_stfl_loss(y, labels, form).backward()
         assert sizes[form] == pytest.approx(y.grad.norm().item(), rel=1e-5)
-    figure = plots.lambda_weights(entropy, sizes, (0.1, 10))
-    for line, size in zip(figure.axes[0].lines, sizes.values(), strict=False):
-        x, y = line.get_data()
-        np.testing.assert_allclose(y, np.asarray(x) * size / entropy)
 
 
 def test_a_gain_has_the_interval_of_its_pairs():
@@ -82,3 +83,14 @@ def test_the_title_of_curves_carries_ratio_gain_and_interval():
     mean = entropy.lines[2].get_ydata()
     np.testing.assert_allclose(mean, [2 - 0.1 * e for e in range(4)])
     assert all(axis.get_xlabel() == "epoch" for axis in figure.axes)
+
+
+def test_each_seed_is_a_pair_of_dots_and_the_title_its_mean_difference():
+    first = [made_up_run("softmax", 0.3, 0.6, seed=k) for k in range(3)]
+    second = [made_up_run("ec-stfl", 0.4, 0.5, seed=k) for k in range(3)]
+    figure = plots.seeds(first, second, {"WAR": [30, 40, 50, 35, 42, 61]}, "three pairs")
+    (axis,) = figure.axes
+    assert axis.get_title() == "+6"
+    joined = [line.get_ydata().tolist() for line in axis.lines[:3]]
+    assert joined == [[30, 35], [40, 42], [50, 61]]
+    assert [text.get_text() for text in axis.texts] == ["seed 0", "seed 1", "seed 2"]

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from lessonkit.practice import PREPROCESS, practice_clips, practice_run
+from lessonkit.practice import PREPROCESS, practice_clips, practice_run, recipe_run
 
+from ecstfl.datasets.embedded import open_embedded
 from ecstfl.errors import UserError
+from ecstfl.experiments.profiles import get_profile
 from ecstfl.training.splits import split_clips
 
 
@@ -33,3 +35,16 @@ def test_a_number_out_of_range_is_told():
     for number in (0, 41):
         with pytest.raises(UserError, match="1 to 40"):
             practice_clips(number)
+
+
+def test_a_run_by_the_recipe_follows_the_quick_profile():
+    clipset = open_embedded(verify=False)
+    profile = get_profile("quick")
+    config = recipe_run(clipset, "softmax", seed=2)
+    assert (config.optim, config.backbone) == (profile.optim, profile.backbone)
+    assert (config.loss, config.seed) == (profile.methods[0], 2)
+    small = recipe_run(clipset, epochs=3, width=4)
+    assert (small.optim.epochs, small.backbone.width) == (3, 4)
+    assert small.loss.method == "ec-stfl"
+    with pytest.raises(UserError, match="no method"):
+        recipe_run(clipset, "nonesuch")
