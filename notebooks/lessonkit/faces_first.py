@@ -18,6 +18,7 @@ from ecstfl.errors import UserError
 from ecstfl.figures.style import COLOURS, MARKERS
 from ecstfl.labels import CLASSES, label_index
 from ecstfl.video.reading import read_frames
+from lessonkit import frames
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def first_face(expression: str, person: int = 0, real: Path | None = None) -> Fa
     label = label_index(expression)
     clips, about = open_embedded(split="wild", verify=False), RENDERED
     with contextlib.suppress(UserError):  # an incomplete fetch: the rendered ones serve
-        fetched = real_clips(real)
+        # a page that is built and given away holds nobody's face
+        fetched = None if frames.wanted() else real_clips(real)
         if fetched is not None and label in fetched.labels:
             clips, about = fetched, "a real person, from CREMA-D (ODbL 1.0)"
     found = _of_person(clips, label, person)
@@ -87,11 +89,11 @@ def _frames(source: Path) -> np.ndarray:
     return np.stack(list(read_frames(source)))
 
 
-def spread(frames: np.ndarray, number: int) -> np.ndarray:
+def spread(clip: np.ndarray, number: int) -> np.ndarray:
     """Return ``number`` frames, evenly spread over a clip; all of them when it has fewer."""
-    if len(frames) <= number:
-        return frames
-    return frames[np.linspace(0, len(frames) - 1, number).round().astype(int)]
+    if len(clip) <= number:
+        return clip
+    return clip[np.linspace(0, len(clip) - 1, number).round().astype(int)]
 
 
 def said(probabilities: Sequence[float], truth: int) -> Figure:

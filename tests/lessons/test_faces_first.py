@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from lessonkit import faces_first
+from lessonkit import faces_first, frames
 from matplotlib.figure import Figure
 
 from ecstfl.datasets.embedded import open_embedded
@@ -33,6 +33,8 @@ def test_a_real_face_comes_first_where_one_was_fetched(monkeypatch, expression):
     monkeypatch.setattr(faces_first, "real_clips", lambda _: fetched)
     about = faces_first.first_face(expression).about
     assert about.startswith("a real person" if expression == "Happy" else "SYNTHETIC")
+    monkeypatch.setenv(frames.FRAMES, "on")  # while lessons are built
+    assert faces_first.first_face(expression).about.startswith("SYNTHETIC")
 
 
 def test_real_clips_that_are_not_whole_are_passed_over(monkeypatch):
