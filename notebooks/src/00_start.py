@@ -123,7 +123,7 @@ with check("0.1"):
     for answers_, wanted_ in (
         (["happy", "sad", "Neutral", "fear", "Sad", "uncertain", "uncertain", "Fear"], 0.5),
         (["uncertain"] * 8, 0),
-        (shown_[::-1], 0.125),
+        (shown_[::-1], 0.25),
     ):
         value_ = share_right(answers_, shown_)
         assert abs(value_ - wanted_) < 1e-9, f"{answers_}: expected {wanted_}, got {value_}"
