@@ -43,6 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--size", type=int, default=224, help="frame side in pixels")
     render.add_argument("--difficulty", type=_range(float), help="0..1 (default 0.2-0.5; wild: 1)")
     render.add_argument("--seed", type=int, default=2021)
+    render.add_argument(
+        "--talk", type=float, help="share of clips that talk while expressing, 0..1"
+    )
+    render.add_argument(
+        "--hold", type=float, default=0.0, help="share in the expression throughout, 0..1"
+    )
     render.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     render.add_argument("--overwrite", action="store_true", help="render a finished pack anew")
     render.add_argument("--no-finish", action="store_true", help="leave manifest and checksums")
@@ -71,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 
         cv2.setNumThreads(1)  # one process a core; more threads only fight
         if args.command == "render":
+            from .expression import Manner
             from .pack import PackConfig, finish, render_pack
 
             wild = args.split == "wild"
@@ -83,6 +90,7 @@ def main(argv: list[str] | None = None) -> int:
                 size=args.size,
                 difficulty=args.difficulty or ((1.0, 1.0) if wild else (0.2, 0.5)),
                 seed=args.seed,
+                manner=Manner(args.talk, args.hold),
             )
             done = render_pack(args.root, config, args.workers, overwrite=args.overwrite)
             print(f"{done} clips rendered in {args.root}")

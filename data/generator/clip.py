@@ -11,7 +11,7 @@ import numpy as np
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, label_index
 
-from .expression import UNIT_NAMES, perform
+from .expression import UNIT_NAMES, Manner, perform
 from .figure import Figure, rotation, still_body, unit_weights
 from .geometry import Head, load_head
 from .identity import Identity, make_identity
@@ -71,6 +71,7 @@ def render_clip(
     occluder: str | None = None,
     faceless: str | None = None,
     take: int = 1,
+    manner: Manner | None = None,
 ) -> Clip:
     """Render one clip; the same arguments give the same clip.
 
@@ -84,6 +85,7 @@ def render_clip(
         occluder: force one of OCCLUDERS (None: drawn).
         faceless: force one of FACELESS, or "none" (None: drawn).
         take: another number gives another clip of the same person and expression.
+        manner: how expressions are shown (None: as in the shipped clips).
 
     Raises:
         UserError: an argument is unknown or out of range.
@@ -104,7 +106,7 @@ def render_clip(
     key = [seed, person.number, CLASSES.index(label), round(1000 * difficulty), take]
     rng = np.random.default_rng(key)
     scene = draw_scene(rng, size, difficulty)
-    play = perform(rng, person.style, label, frames, difficulty)
+    play = perform(rng, person.style, label, frames, difficulty, manner)
     weights = [unit_weights(head, person.style, row) for row in play.tracks]
     awake = [unit_weights(head, person.style, row * _NOT_BLINK) for row in play.tracks]
     figure = Figure(head, person, scene, max(awake, key=lambda w: float(w.sum())))

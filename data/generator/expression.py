@@ -172,8 +172,60 @@ def _envelope(n: int, onset: float, apex: float, offset: float, start: float) ->
     return (rise * rise * (3 - 2 * rise)) * (1 - fall * fall * (3 - 2 * fall))
 
 
+@dataclass(frozen=True)
+class Manner:
+    """In which manner expressions are shown. The shipped clips are of the default one.
+
+    Attributes:
+        talk: share of clips in which the person talks while expressing, 0..1. None: as often and
+            as simply as in the shipped clips, where the difficulty decides and little but the jaw
+            moves.
+        hold: share of clips that are in the expression from the first frame to the last, 0..1.
+    """
+
+    talk: float | None = None
+    hold: float = 0.0
+
+
+_SHAPES = (
+    {"AU26": 0.55, "AU25": 0.7},  # a
+    {"AU26": 0.2, "AU25": 0.55, "AU20": 0.45},  # e, i
+    {"AU26": 0.25, "AU25": 0.2, "AU18": 0.75, "AU22": 0.6},  # o, u
+    {"AU24": 0.6, "AU17": 0.25},  # m, b, p
+    {"AU25": 0.4, "AU10": 0.15, "AU16": 0.25},  # s, t: teeth nearly closed
+    {},  # a pause
+)
+"""Mouth shapes of speech, as action units."""
+
+_OPENING = ("AU25", "AU26", "AU27", "AU23", "AU24")
+"""Units of the mouth's opening: while somebody talks, the words decide more than the mood."""
+
+
+def talk(rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
+    """Draw how a mouth moves in speech: a shape every 2 to 5 frames, and a smooth way between.
+
+    Returns:
+        Action unit -> (n,) float32 intensity.
+    """
+    times, shapes = [-int(rng.integers(1, 5))], [rng.integers(len(_SHAPES))]
+    while times[-1] < n:
+        times.append(times[-1] + int(rng.integers(2, 6)))
+        shapes.append(rng.integers(len(_SHAPES)))
+    loudness = rng.uniform(0.6, 1.1) * rng.uniform(0.8, 1.2, len(times))
+    tracks = {}
+    for unit in sorted({unit for shape in _SHAPES for unit in shape}):
+        levels = [_SHAPES[shape].get(unit, 0.0) for shape in shapes]
+        tracks[unit] = np.interp(np.arange(n), times, loudness * levels).astype(np.float32)
+    return tracks
+
+
 def perform(
-    rng: np.random.Generator, style: Style, label: str, n: int, difficulty: float
+    rng: np.random.Generator,
+    style: Style,
+    label: str,
+    n: int,
+    difficulty: float,
+    manner: Manner | None = None,
 ) -> Performance:
     """Draw action-unit tracks of one clip.
 
@@ -183,9 +235,12 @@ def perform(
         label: one of ``ecstfl.labels.CLASSES``.
         n: frames.
         difficulty: 0 (full, clean expressions) .. 1.
+        manner: default: as in the shipped clips.
     """
+    manner = manner or Manner()
     tracks = {u: np.zeros(n, np.float32) for u in UNIT_NAMES}
     intensity = 1 - (1 - float(np.clip(rng.beta(2.2, 1.6), 0.12, 1))) * difficulty
+    held = bool(manner.hold and rng.random() < manner.hold)
 
     def add(emotion: str, gain: float, start: float) -> None:
         core, optional = PROTOTYPES[emotion]
@@ -199,6 +254,8 @@ def perform(
             envelope = _envelope(
                 n, onset * rng.uniform(0.8, 1.25), apex, offset, start + rng.normal(0, 0.05) * n
             )
+            if held:  # from 0.9 to 1.1 of its level and back: nobody is quite still
+                envelope = 1 + 0.1 * np.sin(0.25 * np.arange(n) + 6.28 * rng.random())
             level = gain * strength * style.gain[unit] * rng.uniform(0.8, 1.2)
             tracks[unit] = np.maximum(tracks[unit], level * envelope)
 
@@ -210,8 +267,13 @@ def perform(
         add(second, intensity * amount, rng.uniform(-0.3, 0.5) * n)
     for unit, level in style.rest.items():
         tracks[unit] = np.maximum(tracks[unit], level)
-    speech = bool(rng.random() < 0.4 * difficulty)
-    if speech:
+    speech = bool(rng.random() < (0.4 * difficulty if manner.talk is None else manner.talk))
+    if speech and manner.talk is not None:
+        for unit in _OPENING:
+            tracks[unit] = 0.4 * tracks[unit]
+        for unit, level in talk(rng, n).items():
+            tracks[unit] = np.maximum(tracks[unit], level)
+    elif speech:
         rate, level, phase = rng.uniform(0.1, 0.22), rng.uniform(0.15, 0.45), rng.uniform(0, 6.28)
         t = 2 * np.pi * rate * np.arange(n)
         jaw = 0.6 * np.sin(t + phase) + 0.4 * np.sin(1.7 * t + 1.3 * phase)

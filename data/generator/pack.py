@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, DFEW_COUNTS, label_index
 
 from .clip import Clip, render_clip
-from .expression import UNIT_NAMES
+from .expression import UNIT_NAMES, Manner
 from .geometry import load_head
 from .identity import Identity, make_identity
 
@@ -67,6 +67,7 @@ class PackConfig:
         size: frame side in pixels.
         difficulty: lowest and highest, drawn uniformly per clip.
         seed: of everything.
+        manner: how expressions are shown.
     """
 
     split: str = "default"
@@ -77,6 +78,7 @@ class PackConfig:
     size: int = 224
     difficulty: tuple[float, float] = (0.2, 0.5)
     seed: int = 2021
+    manner: Manner = field(default_factory=Manner)
 
     def checked(self) -> PackConfig:
         """Return self with class names in their usual spelling.
@@ -98,6 +100,9 @@ class PackConfig:
         low, high = self.difficulty
         if not 0 <= low <= high <= 1:
             raise UserError(f"difficulty is {low}-{high}: give a range within 0-1, such as 0.2-0.5")
+        for name, share in (("talk", self.manner.talk or 0.0), ("hold", self.manner.hold)):
+            if not 0 <= share <= 1:
+                raise UserError(f"{name} is {share}: give a share of the clips from 0 to 1")
         return replace(self, classes=tuple(CLASSES[label_index(c)] for c in self.classes))
 
 
@@ -217,6 +222,7 @@ def _render_person(root: Path, config: PackConfig, tasks: list[Task]) -> int:
             config.size,
             task.difficulty,
             take=task.take,
+            manner=config.manner,
         )
         _store(root, config, task, clip)
     return len(tasks)
@@ -247,7 +253,9 @@ def _prepare(root: Path, config: PackConfig) -> None:
     options = root / ".parts" / f"options-{config.split}.json"
     # how many people may grow later; everything else must stay as it was
     wanted = {k: v for k, v in json.loads(json.dumps(asdict(config))).items() if k != "identities"}
-    if options.is_file() and json.loads(options.read_text()) != wanted:
+    before = json.loads(options.read_text()) if options.is_file() else wanted
+    before.setdefault("manner", asdict(Manner()))  # packs begun before there was a choice
+    if before != wanted:
         raise UserError(
             f"{root} holds an unfinished pack with other options; give the same options to go on "
             f"or delete {root / '.parts'} to start over"

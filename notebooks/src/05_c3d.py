@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from lessonkit import anatomy, lessons, plots_c3d
 from lessonkit.checks import check, expect
+from lessonkit.guess import guess_choice, guess_number, progress
 from lessonkit.lessons import play
 from torch import nn
 from torch.nn import functional as F
@@ -203,6 +204,16 @@ plots_c3d.pool_windows(7)
 #
 # ## 78 million parameters
 
+# %%
+memory = guess_number(
+    "05-memory",
+    "How many of the 78 million sit in the three fully connected layers, in percent?",
+    0,
+    100,
+    unit="%",
+)
+memory
+
 # %% [markdown] exercise="5.2" part="task" level=2
 # ### Exercise 5.2: Count them
 #
@@ -316,6 +327,12 @@ def parameters(width=64, fc=4096, classes=7, cells=16):
 # Parameters fill memory; what fills time is how often each of them is used. A weight of a convolution is
 # used at every place, one of a fully connected layer once.
 
+# %%
+slowest = guess_choice(
+    "05-time", "Where does the time go?", ["into the convolutions", "into both", "into fc6 and fc7"]
+)
+slowest
+
 # %% [markdown] exercise="5.3" part="task" level=1
 # ### Exercise 5.3: What does a layer cost?
 #
@@ -404,10 +421,30 @@ assert parameters_in_all == sum(p.numel() for p in full.parameters()) == 78_024_
 assert round(work_in_all / 1e9, 1) == 38.5
 plots_c3d.price_list(layers)
 
+# %%
+connected = [layer for layer in layers if layer.name.startswith("fc")]
+share = sum(layer.parameters for layer in connected) / parameters_in_all
+memory.truth(100 * share, "Two matrices: fc6 and fc7.")
+
+# %%
+share = sum(layer.multiply_adds for layer in connected) / work_in_all
+slowest.truth(
+    "into the convolutions", f"The fully connected layers do {100 * share:.1f} % of the work."
+)
+
 # %% [markdown]
 # Memory sits in the fully connected layers, time in the convolutions. To make C3D cheap for two CPU
 # cores, three knobs turn: **width** (channels; parameters and work of the inner layers fall with its
 # square), **size** (pixels; work falls with its square) and **frames**.
+
+# %%
+cheaper = guess_number(
+    "05-cheaper",
+    "The quick profile: a quarter of the channels, 48 pixels for 112, 8 frames for 16. How many times less work?",
+    1,
+    500,
+)
+cheaper
 
 # %%
 play(
@@ -431,6 +468,9 @@ cheap = anatomy.total(anatomy.c3d_layers(**ladder["and 8 frames: the quick profi
 assert 35 < parameters_in_all / cheap[0] < 45
 assert 150 < work_in_all / cheap[1] < 170
 plots_c3d.c3d_prices(ladder)
+
+# %%
+cheaper.truth(work_in_all / cheap[1], "16 times by width, 5 by pixels, 2 by frames: roughly.")
 
 # %% [markdown]
 # The quick profile does a 160th of the work: that is why a laptop can train it at all. It is not the
@@ -609,7 +649,7 @@ plots_c3d.effective_fields(fields)
 #
 # ## Where to tap
 #
-# The loss of lesson 04 wants one vector a clip. Claim 3 takes it "after any of the last fully connected
+# The loss of lesson 04 wants one vector a clip: its [tap](../docs/glossary.md#tap). Claim 3 takes it "after any of the last fully connected
 # layers"; the embodiment [0040] takes the second to last, fc7. It does not say: before or after its ReLU?
 #
 # A **forward hook** reads a layer of any network without changing the network.
@@ -807,6 +847,9 @@ question(
         "That would be another kind of padding; this one is zeros.",
     ],
 )
+
+# %%
+progress()
 
 # %% [markdown]
 # ## Summary

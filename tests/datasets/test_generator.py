@@ -15,12 +15,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from data.generator import pack as packing
 from data.generator.__main__ import main
 from data.generator.clip import FACELESS, render_clip
-from data.generator.expression import PROTOTYPES, UNIT_NAMES, draw_style, perform, simulate_votes
+from data.generator.expression import (
+    PROTOTYPES,
+    UNIT_NAMES,
+    Manner,
+    draw_style,
+    perform,
+    simulate_votes,
+)
 from data.generator.geometry import load_head
 from data.generator.identity import make_identity
-from ecstfl.datasets.embedded import load_truth, open_embedded
+from data.generator.scene import draw_scene
+from ecstfl.datasets.embedded import load_truth, open_embedded, read_manifest
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, DFEW_COUNTS
+
+STYLE = draw_style(np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +136,65 @@ def test_core_units_move_at_difficulty_zero(label):
             assert max(v for u, v in peaks.items() if u != "AU45") <= 0.5
 
 
+def test_the_shipped_clips_are_what_the_generator_still_draws():
+    """Options that came later draw no number by default: units as in truth.npz."""
+    rows = {row["clip"]: row for row in read_manifest()}
+    truth = load_truth()
+    for name in ("c0003_happy", "c0050_neutral", "c0120_angry", "w1004_surprise"):
+        row = rows[name]
+        number, difficulty = int(row["identity"]), float(row["difficulty"])
+        key = [2021, number, CLASSES.index(row["label"]), round(1000 * difficulty), 1]
+        rng = np.random.default_rng(key)
+        draw_scene(rng, 224, difficulty)
+        style = make_identity(load_head(), number, 2021).style
+        play = perform(rng, style, row["label"], int(row["frames"]), difficulty)
+        np.testing.assert_allclose(play.tracks, truth[name].units, atol=1e-3)
+
+
+def unit(play, name):
+    return play.tracks[:, UNIT_NAMES.index(name)]
+
+
+@pytest.mark.parametrize("label", CLASSES)
+def test_a_held_expression_is_there_from_the_first_frame_to_the_last(label):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        play = perform(rng, draw_style(rng), label, 24, 0.0, Manner(hold=1.0))
+        for name in PROTOTYPES[label][0]:
+            assert unit(play, name).min() > 0.75 * unit(play, name).max() > 0.1
+
+
+def test_talking_moves_the_mouth_and_leaves_the_rest_of_the_expression():
+    moved = np.zeros(2)
+    for seed in range(10):
+        quiet, talks = (
+            perform(np.random.default_rng(seed), STYLE, "Happy", 48, 0.0, Manner(share, hold=1.0))
+            for share in (0.0, 1.0)
+        )
+        assert (quiet.speech, talks.speech) == (False, True)
+        for name in ("AU6", "AU12"):
+            np.testing.assert_array_equal(unit(talks, name), unit(quiet, name))
+        steps = [np.abs(np.diff(unit(play, "AU26"))) for play in (quiet, talks)]
+        moved += [step.sum() for step in steps]
+        assert steps[1].max() < 0.5  # no jaw jumps from frame to frame
+    assert moved[1] > 5 * moved[0]
+
+
+def test_how_many_talk_and_hold():
+    def share(manner, of):
+        plays = (
+            perform(np.random.default_rng(s), STYLE, "Sad", 24, 0.3, manner) for s in range(300)
+        )
+        return np.mean([of(play) for play in plays])
+
+    assert share(Manner(talk=0.3), lambda p: p.speech) == pytest.approx(0.3, abs=0.08)
+    first = UNIT_NAMES.index("AU15")
+    held = share(Manner(hold=0.4), lambda p: p.tracks[0, first] > 0.25)
+    assert held == pytest.approx(
+        0.4 + 0.6 * share(Manner(), lambda p: p.tracks[0, first] > 0.25), abs=0.1
+    )
+
+
 @given(st.integers(0, 10_000), st.sampled_from(CLASSES), st.floats(0.1, 1))
 def test_ten_raters_vote(seed, label, intensity):
     votes = simulate_votes(np.random.default_rng(seed), label, intensity, "", 0.0)
@@ -185,6 +254,8 @@ def render(root, *options):
         (["--difficulty", "0.5-2"], "difficulty is 0.5-2.0"),
         (["--identities", "-4"], "identities is -4"),
         (["--clips", "0"], "clips is 0"),
+        (["--talk", "1.5"], "talk is 1.5"),
+        (["--hold", "-1"], "hold is -1.0"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )
@@ -249,8 +320,9 @@ def test_interrupted_render_leaves_nothing_half_written(tmp_path, monkeypatch, c
 def test_other_options_for_an_unfinished_pack_are_refused(tmp_path, capsys):
     pytest.importorskip("av")
     assert render(tmp_path) == 0
-    assert render(tmp_path, "--seed", "5") == 2
-    assert "unfinished pack with other options" in capsys.readouterr().err
+    for other in (["--seed", "5"], ["--talk", "0.5"]):
+        assert render(tmp_path, *other) == 2
+        assert "unfinished pack with other options" in capsys.readouterr().err
 
 
 def test_a_finished_pack_is_not_overwritten_unasked(tmp_path, capsys):
