@@ -107,7 +107,8 @@ def test_exit_codes_tell_all_some_and_none(model_path, video, tmp_path, capsys):
     assert "bad.mp4" in errors
     assert "missing.mp4" in errors
     assert run(bad, "--model", model_path) == 2
-    assert run(tmp_path / "missing", "--model", model_path) == 2
+    with pytest.raises(UserError, match="missing, does not exist"):
+        run(tmp_path / "missing", "--model", model_path)
 
 
 @pytest.mark.parametrize(
