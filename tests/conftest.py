@@ -4,6 +4,11 @@ import os
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a busy machine is no fault of the code that is drawn for
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch and NumPy are imported
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
