@@ -70,6 +70,8 @@ seen.truth(
 #
 # > video → faces → aligned clips of 16 frames → C3D → cross-entropy + λ · EC-STFL → expression
 #
+# Words that you do not know: [glossary](../docs/glossary.md).
+#
 # Each arrow is a claim of a patent, a lesson of this course, and a function of the package `ecstfl`.
 #
 # ## Seven expressions

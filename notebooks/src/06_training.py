@@ -447,7 +447,7 @@ film(weighed, columns=3)
 
 # %% [markdown]
 # The first and the last go nearly the same way; the one in the middle hardly knows the loss. This project
-# takes the patent's form, with a λ chosen on validation folds ([recipe](../docs/recipe.md)).
+# takes the patent's [form](../docs/glossary.md#form), with a [λ](../docs/glossary.md#lambda) chosen on validation folds ([recipe](../docs/recipe.md)).
 #
 # ## Killed, and going on
 #

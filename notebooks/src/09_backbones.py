@@ -508,8 +508,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from lessonkit.follow import follow
 from lessonkit.practice import practice_clips, practice_run
+from lessonkit.progress import falling_loss
 
 from ecstfl.experiments.profiles import CENTER, EC_STFL, get_profile
 from ecstfl.training.loop import train_run
@@ -538,7 +538,7 @@ def train(network, method):
         clipset,
         clips,
         place,
-        progress=follow(f"{TITLES[network]}, {method}"),
+        progress=falling_loss(f"{TITLES[network]}, {method}"),
         score_every=1,
     )
 
