@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BOOK := build/book
+BOOKBIN := $(BOOK)/env/bin
 MEDIA := $(VENV)/.media
 
-.PHONY: help reproduce test lint lab notebooks course doctor data data-check model clean
+.PHONY: help reproduce test lint lab notebooks course book book-test doctor data data-check model clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +16,8 @@ help:
 	@echo "make lab        the lessons in JupyterLab; your own copies in notebooks/my"
 	@echo "make notebooks  build and execute the lessons anew from notebooks/src"
 	@echo "make course     an nbgrader course from the lessons"
+	@echo "make book       the lessons and documents as a web site that opens from disk: build/book/html"
+	@echo "make book-test  open the book in Chromium: links, formulas, quizzes, sliders, contrast"
 	@echo "make doctor     is everything here that is needed?"
 	@echo "make data       render the embedded clips anew (they are in data/; an hour on two cores)"
 	@echo "make data-check are the clips in data/ what they were?"
@@ -41,6 +45,27 @@ course: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable ".[course]"
 	PYTHONPATH=notebooks $(BIN)/python -m lessonkit.builder course $(ARGS)
+
+# The book needs the built lessons, not the package: an environment of its own, without torch.
+book: $(BOOK)/env/.ready
+	$(BOOKBIN)/python book/stage.py $(BOOK)/source
+	$(BOOKBIN)/python -m sphinx -c book -b html -j auto -q $(ARGS) $(BOOK)/source $(BOOK)/html
+	@echo "Open $(BOOK)/html/index.html"
+
+book-test: $(BOOK)/env/.ready
+	$(BOOKBIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt pytest $(call extra,browser)
+	ECSTFL_BOOK=$(BOOK)/html $(BOOKBIN)/python -m pytest tests/book $(ARGS)
+
+# what an extra of pyproject.toml lists, without the package itself
+extra = $(shell $(PYTHON) -c 'import tomllib; print(*map(repr, \
+  tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(1)"]))')
+
+$(BOOK)/env/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BOOK)/env
+	$(BOOKBIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt $(call extra,book)
+	@touch $@
 
 doctor: $(READY)
 	$(BIN)/ecstfl doctor

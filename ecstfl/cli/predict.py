@@ -42,7 +42,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         "Exit code 0: all recognised, 1: some could not be (named), 2: none."
     )
     add = parser.add_argument
-    add("videos", nargs="+", type=Path, metavar="VIDEO", help="videos, or folders of them")
+    add("videos", nargs="+", type=Path, metavar="VIDEO", help="videos, folders of them, CSV lists")
     add(
         "--annotate",
         type=Path,
@@ -66,6 +66,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
 
 def run_predict(args: argparse.Namespace) -> int:
     """Run ``ecstfl predict``."""
+    from ecstfl.datasets.opening import clips_from_inputs
     from ecstfl.experiments.plan import choose_device
     from ecstfl.predict.checkpoint import default_model, load_checkpoint, statement
     from ecstfl.predict.recognizer import THRESHOLD, Options
@@ -76,7 +77,9 @@ def run_predict(args: argparse.Namespace) -> int:
         threshold=THRESHOLD if args.threshold is None else args.threshold,
         device=choose_device(args.device),
     )
-    videos, failed = _videos(args.videos)
+    clipset, passed = clips_from_inputs(args.videos)
+    videos = list(dict.fromkeys(clip.source for clip in clipset))
+    failed = [f"{path}: {why}" for path, why in passed]
     annotate = _annotated_names(videos, args.annotate, args.videos)
     for out in (args.json, args.csv):
         if out is not None and any(_same(out, video) for video in videos):
@@ -240,28 +243,6 @@ def _write(
     if args.csv is not None:
         rows = (row for prediction in predictions for row in csv_rows(prediction))
         write_csv(args.csv, CSV_HEADER, rows)
-
-
-def _videos(inputs: list[Path]) -> tuple[list[Path], list[str]]:
-    """Return (videos in order, each once; sentences about what is no video or holds none)."""
-    from ecstfl.video.files import find_sources
-
-    videos: list[Path] = []
-    failed: list[str] = []
-    for path in inputs:
-        if not path.is_dir():
-            videos.append(path)  # a missing file is told when it is read
-            continue
-        try:
-            sources, passed = find_sources(path)
-        except UserError as error:
-            failed.append(str(error))
-            continue
-        if not sources:
-            failed.append(f"no video and no frame folder in {path}")
-        failed += [f"passed over: {other} ({why})" for other, why in passed]
-        videos += sources
-    return list(dict.fromkeys(videos)), failed
 
 
 def _annotated_names(videos: list[Path], out: Path | None, inputs: list[Path]) -> dict[Path, Path]:

@@ -46,11 +46,12 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from ecstfl.distributed import process_group
+    from ecstfl.distributed import is_main_process, process_group
     from ecstfl.experiments.plan import choose_device, make_plan
     from ecstfl.experiments.profiles import get_profile
     from ecstfl.experiments.reproduce import reproduce
     from ecstfl.losses.methods import METHODS, LossConfig
+    from ecstfl.runs.run_folder import run_directory
 
     _infer(args)
     profile = _profile(args, get_profile(args.profile))
@@ -79,6 +80,9 @@ def _train(args: argparse.Namespace) -> int:
             evaluate="validation" if args.validate else "test",
         )
         reproduce(plan, places, _work(args, workers=1))
+        if is_main_process():
+            model = run_directory(places.results, plan.runs[0]) / "model.safetensors"
+            print(f"The model, for ecstfl predict VIDEO --model FILE: {model}")
     return 0
 
 
@@ -221,6 +225,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "profile's",
     )
     parser.add_argument(
+        "--augment",
+        choices=("real",),
+        help="real: vary light, colour, sharpness, noise, patches and stillness as well, for "
+        "networks that are to meet real faces; default: the profile's",
+    )
+    parser.add_argument(
         "--compile",
         choices=("off", "on", "graphs"),
         help="on: the network through torch.compile; graphs: as CUDA graphs too (GPU only); "
@@ -257,7 +267,9 @@ def _work(args: argparse.Namespace, **more: Any) -> Work:
 
 
 def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
-    """Apply --epochs, --batch, --precision, --compile, --optimizer and --weight to a profile."""
+    """Apply the options of :func:`_add_settings` to a profile."""
+    from ecstfl.clips.augment import for_real_faces
+
     names = ("epochs", "batch", "precision", "compile", "optimizer")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     optim = replace(profile.optim, **given)
@@ -271,7 +283,8 @@ def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
     backbone = profile.backbone
     if args.backbone is not None:  # each network has a tap of its own
         backbone = replace(backbone, name=args.backbone, tap="relu7")
-    return replace(profile, optim=optim, methods=methods, backbone=backbone)
+    augment = for_real_faces(profile.augment) if args.augment == "real" else profile.augment
+    return replace(profile, optim=optim, methods=methods, backbone=backbone, augment=augment)
 
 
 def _open(args: argparse.Namespace) -> ClipSet:

@@ -80,14 +80,13 @@ def clips_from_inputs(inputs: Sequence[Path | str]) -> tuple[ClipSet, list[tuple
         (clips with unique ids, what was passed over and why).
 
     Raises:
-        UserError: no input, an input that does not exist, a list that cannot be read, or no
-            clip at all.
+        UserError: no input, a list that cannot be read, or no clip at all.
     """
     from ecstfl.datasets.csv_list import listed_clips
     from ecstfl.datasets.folder import clips_below, safe_id, unique_ids
 
     if not inputs:
-        raise UserError("nothing to prepare: give a video, a folder or a CSV list")
+        raise UserError("nothing to read: give a video, a folder or a CSV list")
     clips: list[Clip] = []
     passed: list[tuple[Path, str]] = []
     for path in map(Path, inputs):
@@ -101,11 +100,11 @@ def clips_from_inputs(inputs: Sequence[Path | str]) -> tuple[ClipSet, list[tuple
         elif path.is_dir():
             below, others = clips_below(path)
             clips += below
-            passed += others
+            passed += others or [(path, "no video and no frame folder in it")] * (not below)
         elif path.exists() or path.is_symlink():
             clips.append(Clip(safe_id(path.name), path))
         else:
-            raise UserError(f"{path} does not exist")
+            passed.append((path, "does not exist"))
     if not clips:
         where = ", ".join(map(str, inputs))
         why = f" (first passed over: {passed[0][0]}, {passed[0][1]})" if passed else ""

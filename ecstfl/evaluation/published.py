@@ -77,42 +77,6 @@ PAPER_EC_STFL_SCORES = _rows(
 )
 """EC-STFL on the paper's other networks; two rows are the same."""
 
-LATER_SCORES = (
-    PublishedRow("Former-DFER", (), 53.69, 65.70, "2021"),
-    PublishedRow("IAL", (), 55.71, 69.24, "2023"),
-    PublishedRow("M3DFEL", (), 56.10, 69.25, "2023"),
-    PublishedRow("DFER-CLIP", (), 59.61, 71.25, "2023"),
-    PublishedRow("MAE-DFER", (), 63.41, 74.43, "2023"),
-    PublishedRow("S2D", (), 61.82, 76.03, "2024"),
-    PublishedRow("S4D", (), 66.80, 76.68, "2025"),
-)
-"""What came after, for scale; choosing the best epoch on the test fold is common among them."""
-
-FIGURE_3_C3D = (
-    (1838, 181, 204, 186, 18, 5, 13),
-    (312, 748, 484, 162, 108, 6, 74),
-    (186, 301, 1471, 350, 286, 13, 62),
-    (148, 118, 383, 1358, 95, 5, 66),
-    (38, 104, 455, 121, 661, 1, 89),
-    (13, 11, 67, 24, 19, 2, 9),
-    (44, 135, 184, 153, 199, 2, 185),
-)
-"""Paper, Fig. 3: C3D. Rows are the truth; integers decoded from the printed percentages."""
-
-FIGURE_3_EC_STFL = (
-    (1855, 198, 196, 166, 18, 3, 9),
-    (225, 933, 399, 153, 92, 2, 90),
-    (176, 315, 1463, 360, 262, 9, 84),
-    (142, 160, 366, 1337, 87, 2, 79),
-    (41, 115, 379, 126, 675, 5, 128),
-    (23, 19, 59, 22, 10, 5, 7),
-    (41, 141, 159, 152, 184, 1, 224),
-)
-"""Paper, Fig. 3: C3D with EC-STFL, as :data:`FIGURE_3_C3D`."""
-
-FOLD_1_CLIPS = 2341
-"""Test clips of DFEW's first fold, on which Figs 5 and 6 are drawn."""
-
 LAMBDA_SWEEP = {
     1: 53.99,
     3: 54.04,

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from ecstfl.labels import N_CLASSES
-from ecstfl.metrics.recognition import confusion_matrix, uar, war
+from ecstfl.metrics.recognition import confusion_matrix
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,6 @@ def bootstrap_interval(
     lengths = [len(x) for x in arrays]
     if len(set(lengths)) > 1:
         raise ValueError(f"expected arrays of one length, got {lengths}")
-    function = uar if metric == "uar" else war
     labels = np.asarray(labels)
     run = np.unique(np.zeros(len(labels)) if seeds is None else seeds, return_inverse=True)[1]
     n_runs = int(run.max()) + 1
@@ -102,35 +101,37 @@ def bootstrap_interval(
     person = np.unique(people(groups, clips), return_inverse=True)[1]
     n_people = int(person.max()) + 1
 
-    def cells(predicted: np.ndarray) -> np.ndarray:  # (seeds, people, c, c)
+    def count(predicted: np.ndarray) -> np.ndarray:  # (seeds, people, 2, c): hits and clips
         confusion_matrix(labels, predicted)  # refuses what is no class
-        counts = np.zeros((n_runs, n_people, N_CLASSES, N_CLASSES), np.int64)
-        np.add.at(counts, (run, person, labels, np.asarray(predicted)), 1)
+        counts = np.zeros((n_runs, n_people, 2, N_CLASSES))
+        np.add.at(counts, (run, person, 0, labels), np.asarray(predicted) == labels)
+        np.add.at(counts, (run, person, 1, labels), 1)
         return counts
 
-    ours = cells(predictions)
-    theirs = None if baseline is None else cells(baseline)
-
-    def score(by_run: np.ndarray, by_person: np.ndarray) -> float | None:
-        def pooled(counts: np.ndarray) -> np.ndarray:
-            return np.tensordot(by_person, np.tensordot(by_run, counts, 1), 1)
-
-        first = pooled(ours)
-        if not first.sum():
-            return None  # the drawn seeds never saw the drawn people
-        value = function(first)
-        return value if theirs is None else value - function(pooled(theirs))
+    def scores(counts: np.ndarray) -> np.ndarray:  # (draws,)
+        drawn = np.einsum("dr,drkc->dkc", by_runs, np.tensordot(by_people, counts, (1, 1)))
+        drawn = drawn[drawn[:, 1].any(axis=1)]  # else these seeds never saw these people
+        hits, clips = drawn[:, 0], drawn[:, 1]
+        if metric == "war":
+            return hits.sum(axis=1) / clips.sum(axis=1)
+        return np.nanmean(
+            np.divide(hits, clips, out=np.full(hits.shape, np.nan), where=clips > 0), axis=1
+        )
 
     rng = np.random.default_rng(seed)
     by_runs = np.ones((resamples, 1), np.int64)
     if n_runs > 1:
         by_runs = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=resamples)
     by_people = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=resamples)
-    scores = [score(r, p) for r, p in zip(by_runs, by_people, strict=True)]
+    # the first of all is what was measured: every seed and person once
+    by_runs = np.vstack([np.ones(n_runs), by_runs])
+    by_people = np.vstack([np.ones(n_people), by_people])
+    values = scores(count(predictions))
+    if baseline is not None:
+        values = values - scores(count(baseline))
     tail = (1 - level) / 2
-    low, high = np.quantile([s for s in scores if s is not None], [tail, 1 - tail])
-    value = score(np.ones(n_runs, np.int64), np.ones(n_people, np.int64))
-    return Interval(float(value), float(low), float(high))
+    low, high = np.quantile(values[1:], [tail, 1 - tail])
+    return Interval(float(values[0]), float(low), float(high))
 
 
 def jackknife(

@@ -26,7 +26,6 @@ def recognize_many(
     *,
     processes: int,
     annotate: dict[Path, Path] | None = None,
-    time_limit: float = TIME_LIMIT,
 ) -> Iterator[tuple[int, Prediction | str]]:
     """Recognise videos side by side; one that fails, or crashes its decoder, stops no other.
 
@@ -36,7 +35,6 @@ def recognize_many(
         options: how videos are read.
         processes: at least 1.
         annotate: video -> annotated video to write.
-        time_limit: seconds for one video.
 
     Yields:
         (index into ``videos``, its prediction or the sentence that says why there is none), in
@@ -48,7 +46,7 @@ def recognize_many(
         jobs,
         [str(video) for video in videos],
         max(1, min(processes, len(jobs))),
-        time_limit,
+        TIME_LIMIT,
     )
     with closing(stream):
         for index, prediction, problem in stream:

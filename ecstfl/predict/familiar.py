@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from ecstfl.datasets.embedded import find_data, read_manifest
+from ecstfl.datasets.embedded import find_data, open_embedded, read_manifest
 from ecstfl.errors import UserError
-from ecstfl.runs.config import RunConfig
+from ecstfl.runs.config import RunConfig, hash_clipset
 from ecstfl.video.files import content_sha256
 
 _LARGEST: Final = 2**22
@@ -23,15 +23,18 @@ def familiar(source: Path, config: RunConfig) -> str:
         config: of the model's run.
 
     Returns:
-        A sentence; empty when it is no embedded clip, or the data is not here.
+        A sentence; empty when it is no embedded clip, the data is not here, or the model was
+        trained on other rendered clips, of other people with the same numbers.
     """
     try:
         if not config.data.startswith("embedded") or source.stat().st_size > _LARGEST:
             return ""
         row = _embedded().get(content_sha256(source))
+        if row is None or config.data_hash != _hash(config.data):
+            return ""
     except (OSError, UserError):
         return ""
-    if row is None or row["split"] != "default":
+    if row["split"] != "default":
         return ""
     fold = int(row["fold"])
     new = [config.fold] + [config.fold % 5 + 1] * (config.evaluate == "validation")
@@ -48,3 +51,10 @@ def familiar(source: Path, config: RunConfig) -> str:
 def _embedded() -> dict[str, dict[str, str]]:
     """SHA-256 of a clip -> its row in the manifest."""
     return {row["sha256"]: row for row in read_manifest(find_data(None))}
+
+
+@lru_cache(maxsize=2)
+def _hash(data: str) -> str:
+    """Hash of the embedded clips as runs name their data."""
+    prior = "longtail" if data.endswith("longtail") else "balanced"
+    return hash_clipset(open_embedded(prior=prior, verify=False))

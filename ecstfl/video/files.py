@@ -11,43 +11,23 @@ import stat
 from pathlib import Path
 from typing import Final
 
-import av
-
 from ecstfl.errors import UserError
 
-_CONTAINERS: Final = (
-    *("mov", "matroska", "avi", "flv", "asf", "mpegts", "mpeg", "vob", "mpeg1video", "mpeg2video"),
-    *("m4v", "ogv", "mxf", "gxf", "dv", "rm", "nut", "wtv", "dhav", "yuv4mpegpipe", "ivf", "obu"),
-    *("h264", "hevc", "vvc", "mjpeg", "amv", "gif", "apng", "swf", "drc", "vc1", "f4v", "ismv"),
-)
-"""FFmpeg's names of what films come in; each knows its own endings."""
-
-_NOT_FILMS: Final = frozenset(
-    {".m4a", ".m4b", ".mka", ".mks", ".wma", ".ra", ".isma", ".ism"}  # sound, subtitles, lists
-    | {".avif", ".heic", ".heif", ".mpo"}  # stills
-)
-
-_MORE_FILMS: Final = frozenset(
-    {".qt", ".divx", ".xvid", ".mpe", ".m2p", ".m2v", ".vro", ".evo", ".mod", ".tod", ".trp", ".tp"}
-    | {".rmvb", ".ogm", ".nsv", ".mp4v", ".mpv", ".mjpg", ".insv", ".dvr-ms", ".3gpp", ".3gp2"}
-)
-"""Other endings of the same containers, which cameras, recorders and old programs give."""
-
-
-def _endings(name: str) -> set[str]:
-    try:
-        return {f".{ending}" for ending in av.format.ContainerFormat(name).extensions}
-    except ValueError:  # not part of this build
-        return set()
-
-
-VIDEO_SUFFIXES: Final = frozenset().union(*map(_endings, _CONTAINERS)) - _NOT_FILMS | _MORE_FILMS
+_FILMS: Final = """
+.mp4 .mov .mkv .avi .webm .flv .wmv .mpg .mpeg .264 .265 .266 .3g2 .3gp .3gp2 .3gpp .amv
+.apng .asf .avc .dav .dif .divx .dv .dvr-ms .evo .f4v .gif .gxf .h264 .h265 .h266 .h26l
+.hevc .insv .ismv .ivf .m1v .m2p .m2t .m2ts .m2v .m4v .mj2 .mjpeg .mjpg .mk3d .mod .mp4v
+.mpe .mpv .mts .mxf .nsv .nut .obu .ogm .ogv .psp .qt .rm .rmvb .swf .tod .tp .trp .ts .vc1
+.vob .vro .vvc .wtv .xvid .y4m
+"""
+VIDEO_SUFFIXES: Final = frozenset(_FILMS.split())
 """Endings, in small letters, that are taken for films in a folder (any file is read by name)."""
 
-IMAGE_SUFFIXES: Final = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
-    | {".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".hdr", ".sr", ".ras", ".tga"}
-)
+_STILLS: Final = """
+.jpg .jpeg .png .avif .bmp .dib .hdr .jfif .jp2 .jpe .mpo .pam .pbm .pgm .pnm .ppm .ras .sr
+.tga .tif .tiff .webp
+"""
+IMAGE_SUFFIXES: Final = frozenset(_STILLS.split())
 """Endings, in small letters, of the stills of a frame folder."""
 
 _LITTER: Final = frozenset(

@@ -2,7 +2,6 @@
 
 * ``lessons``: start a lesson, sliders, quizzes; ``checks``: what an exercise is told.
 * ``guess``: predict, then see: guesses before results, and a progress card.
-* ``follow``: a training that can be followed, with the loss as it falls.
 * ``pictures``: what a figure says to somebody who cannot see it; clips that play. ``frames``: what
   a slider shows, drawn beforehand for the book.
 * ``reference_results``: runs that came with the repository; ``stamp``: FRESH or PRECOMPUTED;

@@ -139,6 +139,7 @@ def two_maps(spaces: Mapping[str, np.ndarray], labels: np.ndarray, title: str) -
                 label=CLASSES[c],
             )
         axis.set(xticks=[], yticks=[], title=name, xlabel="first main axis (no unit)", box_aspect=1)
+        axis.set_aspect("equal", adjustable="datalim")
     axes[0].set_ylabel("second main axis (no unit)")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)

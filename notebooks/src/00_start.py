@@ -40,7 +40,9 @@ settings = lessons.start("00")
 face = faces_first.first_face("Fear")
 print(face.about)
 playing(
-    {"What is it?": faces_first.spread(face.frames, 20)}, "A face; what does it show?", height=230
+    {"What does it show?": faces_first.spread(face.frames, 20)},
+    "A face; what does it show?",
+    height=230,
 )
 
 # %%
@@ -60,13 +62,15 @@ stamp(faces_first.said(answer.probabilities, face.label), recognizer.notes.run, 
 # %%
 seen.truth(
     face.expression,
-    "That is what the clip was made to show. Were you, or was the model, sure of it?",
+    "The clip was made to show it. How sure were you, and how sure was the model?",
 )
 
 # %% [markdown]
 # The method behind it, in one line:
 #
 # > video → faces → aligned clips of 16 frames → C3D → cross-entropy + λ · EC-STFL → expression
+#
+# Words that you do not know: [glossary](../docs/glossary.md).
 #
 # Each arrow is a claim of a patent, a lesson of this course, and a function of the package `ecstfl`.
 #
@@ -304,7 +308,7 @@ maps.truth(
 )
 
 # %% [markdown]
-# Are the classes really tighter? Does that help to recognise anybody? And is one pair of networks enough to
+# Tighter classes: does that help to recognise anybody? And is one pair of networks enough to
 # say so? The paper prints +1.96 points, without spread. **That is the question of this course**; lesson 07
 # has the numbers.
 #
@@ -369,7 +373,7 @@ question(
 # ## Summary
 #
 # * A model says how sure it is; whether that can be trusted is another question (lesson 10).
-# * By eye, two feature maps can hardly be told apart, and a guess is no evidence.
+# * A guess about a picture is no evidence. Measure, and say how far to trust the number.
 # * Labels are 0 to 6 here and 1 to 7 in DFEW.
 #
 # ## What can go wrong

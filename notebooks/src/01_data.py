@@ -201,7 +201,7 @@ plots_frames.filmstrip(
 # %% [markdown]
 # We drew as many clips of each class. Life does not: people in films are rarely disgusted, and DFEW,
 # cut from films, has 145 Disgust clips in 11,697. So the embedded data also marks a subset in which the
-# classes stand to each other as in DFEW, the **long tail**:
+# classes stand to each other as in DFEW, the **[long tail](../docs/glossary.md#long-tail)**:
 
 # %%
 balanced = open_embedded(verify=False)
@@ -335,7 +335,7 @@ assert DFEW_COUNTS[disgust] == 29 * 5
 #
 # ## Folds: who is tested must be a stranger
 #
-# To test on every clip once, deal the clips into five folds; train on four, test on the fifth, five
+# To test on every clip once, deal the clips into five [folds](../docs/glossary.md#fold); train on four, test on the fifth, five
 # times. The plain way shuffles clips. But each of our people has seven clips, and faces differ from
 # person to person more than from expression to expression. Is the person in a clip easy to
 # find again? Describe each clip by its true landmarks (no pixels), and look for the nearest clip:
@@ -357,7 +357,7 @@ assert same_person > 20 * 6 / 1399
 # %% [markdown] exercise="1.3" part="task" level=2
 # ### Exercise 1.3: Count the leak
 #
-# A clip **leaks** when another clip of its person lies in another fold: the model that is tested on it
+# A clip **[leaks](../docs/glossary.md#leakage)** when another clip of its person lies in another fold: the model that is tested on it
 # was trained on that face. Write `leaking(groups, folds)`: the number of clips that leak. Both are lists
 # of the same length.
 #

@@ -537,7 +537,7 @@ def finite_difference(f, x, h=1e-5):
 
 # %% [markdown]
 # Three ways to one gradient: your method on the plain loop, autograd through the matrices, and the
-# package's closed form (`docs/loss.md` derives it).
+# package's closed form ([derived here](../docs/loss.md)).
 
 # %%
 gaps = formula.gradients(*plots_formula.toy_points(per_class=4))
@@ -563,6 +563,8 @@ play(
 # distance is a unit vector. Where classes lie on top of each other, the arrows cross.
 #
 # ## One name, several definitions
+#
+# Each published formula is a [form](../docs/glossary.md#form) of the loss:
 #
 # | form | formula | norm | where |
 # |---|---|---|---|
@@ -951,7 +953,7 @@ question(
 #
 # ## Further reading
 #
-# * `docs/loss.md` of this repository: the closed-form gradient, derived, with error bounds.
+# * [The loss](../docs/loss.md): the closed-form gradient, derived, with error bounds.
 # * Jiang et al., *DFEW: A Large-Scale Database for Recognizing Dynamic Facial Expressions in the Wild*,
 #   ACM MM 2020, doi 10.1145/3394171.3413620.
 # * Qi and Su, *Contrastive-center loss for deep neural networks*, 2017, arXiv 1707.07391: the nearest cousin.

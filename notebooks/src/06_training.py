@@ -447,7 +447,7 @@ film(weighed, columns=3)
 
 # %% [markdown]
 # The first and the last go nearly the same way; the one in the middle hardly knows the loss. This project
-# takes the patent's form, with a λ chosen on validation folds ([recipe](../docs/recipe.md)).
+# takes the patent's [form](../docs/glossary.md#form), with a [λ](../docs/glossary.md#lambda) chosen on validation folds ([recipe](../docs/recipe.md)).
 #
 # ## Killed, and going on
 #
@@ -666,6 +666,8 @@ for method, title in (("softmax", "softmax only"), ("ec-stfl", "EC-STFL")):
     told = falling_loss(f"{title:12s}")
     fresh.append(train_run(one, clipset, clips, place, device=device, progress=told))
     assert all(np.isfinite(record["loss"]) for record in fresh[-1]["history"])
+
+# %% closed=true
 stamp(
     plots_training.curves(
         {"softmax only": fresh[:1], "EC-STFL": fresh[1:]},
@@ -677,8 +679,8 @@ stamp(
 
 # %% [markdown]
 # Ask of each panel what it can prove. The first and the last are training batches: they prove that training
-# works. The one in the middle has the people who were held out, and only its last point is the result. The
-# ratio with EC-STFL is lower: that is what the loss is paid for.
+# works, and a lower ratio is what EC-STFL is paid for. The one in the middle has the people who were held out,
+# and only its last point is the result.
 #
 # ## Ask three seeds
 #
@@ -707,7 +709,7 @@ stamp(
             "silhouette (-1 to 1)": [c["silhouette"] for c in clusters],
             "within / between": [c["within_between"] for c in clusters],
         },
-        f"Synthetic clips, {len(pairs)} pair(s) of runs: held-out WAR {value:+.1f} points "
+        f"Synthetic clips, {len(pairs)} pairs of runs: held-out WAR {value:+.1f} points "
         f"[95 % over people and seeds: {low:+.1f}, {high:+.1f}]",
     ),
     *plain,

@@ -43,7 +43,7 @@ settings = lessons.start("08")
 # %% [markdown]
 # ## The space
 #
-# In front of the classifier every clip is a row of numbers: the layer where EC-STFL is tapped. These
+# In front of the classifier every clip is a row of numbers: the layer where EC-STFL is [tapped](../docs/glossary.md#tap). These
 # networks were trained in pairs, with cross-entropy alone and with EC-STFL, on the same rendered clips from
 # the same seed (lesson 06 has their scores). Here are the features of the test people, of the first pair.
 
@@ -63,7 +63,7 @@ print(f"{len(np.unique(people))} people (rendered), none of them seen in trainin
 # %% [markdown]
 # ## The map
 #
-# UMAP looks for the nearest neighbours of each clip and lays all clips out on paper so that neighbours
+# [UMAP](../docs/glossary.md#umap) looks for the nearest neighbours of each clip and lays all clips out on paper so that neighbours
 # stay neighbours. Both spaces get the same settings and the same seed. Orientation and size of such a
 # map mean nothing, so both get unit size and the second is turned onto the first; colours and axes are
 # shared.

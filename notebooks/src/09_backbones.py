@@ -508,8 +508,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from lessonkit.follow import follow
 from lessonkit.practice import practice_clips, practice_run
+from lessonkit.progress import falling_loss
 
 from ecstfl.experiments.profiles import CENTER, EC_STFL, get_profile
 from ecstfl.training.loop import train_run
@@ -526,15 +526,20 @@ width = settings.choose(smoke=4, quick=8, full=16)
 place = Path(tempfile.mkdtemp(prefix="lesson09-"))
 
 
-def train(network, loss):
+def train(network, method):
     """Train a small network with Muon, as docs/recipe.md found best for few epochs."""
     start = {"pool_first": True, "open_start": True, "fc_batch_norm": True}
     shape = BackboneConfig(network, width, 8 * width, **(start if network == "c3d" else {}))
-    config = practice_run(clipset, method=loss, weight=WEIGHTS[loss], backbone=shape)
+    config = practice_run(clipset, method=method, weight=WEIGHTS[method], backbone=shape)
     optim = replace(get_profile("quick").optim, optimizer="muon", epochs=epochs, batch=14)
     config = replace(config, optim=optim)
     return train_run(
-        config, clipset, clips, place, progress=follow(f"{TITLES[network]}, {loss}"), score_every=1
+        config,
+        clipset,
+        clips,
+        place,
+        progress=falling_loss(f"{TITLES[network]}, {method}"),
+        score_every=1,
     )
 
 

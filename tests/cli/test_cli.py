@@ -12,8 +12,10 @@ import pytest
 from media import portrait_clip, write_video
 
 from ecstfl.cli import main as cli
+from ecstfl.clips.augment import for_real_faces
 from ecstfl.datasets.embedded import open_embedded
 from ecstfl.experiments import reproduce as reproducing
+from ecstfl.experiments.profiles import get_profile
 from ecstfl.labels import CLASSES
 
 COMMANDS = ("doctor", "data", "preprocess", "train", "reproduce", "study", "predict", "evaluate")
@@ -276,7 +278,7 @@ def test_an_unknown_method_is_named_before_a_weight_is_asked_for(capsys):
     assert "unknown method 'foo': use one of softmax, ec-stfl, center" in capsys.readouterr().err
 
 
-def test_a_weight_given_beside_a_method_of_the_profile_counts(monkeypatch, tmp_path):
+def test_a_weight_beside_a_method_of_the_profile_and_an_augmentation_count(monkeypatch, tmp_path):
     chosen = []
     monkeypatch.setattr(
         reproducing, "reproduce", lambda plan, *_, **__: chosen.append(plan.profile)
@@ -287,3 +289,6 @@ def test_a_weight_given_beside_a_method_of_the_profile_counts(monkeypatch, tmp_p
         assert cli.main(arguments) == 0
         (only,) = chosen[-1].methods
         assert (only.method, only.weight) == (method, 0.7)
+        assert chosen[-1].augment == get_profile("full").augment
+    assert cli.main(["train", "--augment", "real"]) == 0
+    assert chosen[-1].augment == for_real_faces(get_profile("quick").augment)

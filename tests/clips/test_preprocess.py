@@ -630,7 +630,7 @@ def test_inputs_that_are_not_there(tmp_path):
         clips_from_inputs([tmp_path / "none.mp4"])
     with pytest.raises(UserError, match="no video and no frame folder"):
         clips_from_inputs([tmp_path])
-    with pytest.raises(UserError, match="nothing to prepare"):
+    with pytest.raises(UserError, match="nothing to read"):
         clips_from_inputs([])
 
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from miniatures import make_folder, pattern, write_images, write_video
 
-from ecstfl.cli.predict import _videos
 from ecstfl.datasets.clipset import Clip, ClipSet
 from ecstfl.datasets.csv_list import inspect_csv
 from ecstfl.datasets.folder import inspect_folder
@@ -151,15 +150,16 @@ def test_a_picture_beside_videos_does_not_swallow_them(tmp_path):
     assert {p.name for p, _ in passed} == {"thumbnail.jpg", "z.JPG"}
 
 
-def test_predict_names_what_it_passes_over(tmp_path):
+def test_what_is_passed_over_is_named(tmp_path):
     touch(
         tmp_path, "a.mp4", "deep/b.MTS", "deep/poster.jpg", "notes.txt", "._a.mp4", "@eaDir/x.jpg"
     )
-    videos, failed = _videos([tmp_path])
-    assert [p.name for p in videos] == ["a.mp4", "b.MTS"]
-    assert len(failed) == 2  # each makes the exit code 1
-    assert any("poster.jpg" in said for said in failed)
-    assert any("notes.txt" in said for said in failed)
+    (tmp_path / "empty").mkdir()
+    clips, passed = clips_from_inputs([tmp_path, tmp_path / "empty", tmp_path / "gone.mp4"])
+    assert [clip.source.name for clip in clips] == ["a.mp4", "b.MTS"]
+    said = {path.name: why for path, why in passed}
+    assert set(said) == {"poster.jpg", "notes.txt", "empty", "gone.mp4"}
+    assert said["gone.mp4"] == "does not exist"
 
 
 def test_every_ending_that_is_decoded_is_taken(tmp_path):

@@ -1,7 +1,9 @@
 """From each layout to a table: the whole way, on miniatures with rendered faces."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from miniatures import have_faces, make_cremad, make_dfew, make_folder, make_ravdess
 from test_badinput import make_csv
@@ -67,6 +69,24 @@ def test_reproduce_ends_in_a_table(tmp_path, monkeypatch, layout):
     assert {run["config"]["data"] for run in runs} == {layout}
     assert {run["config"]["preprocess"]["alignment"] for run in runs} == {alignment}
     assert not any(run["synthetic"] for run in runs)  # the reader cannot know
+
+
+def test_a_data_set_of_real_faces_ends_in_a_model_that_predicts(tmp_path, monkeypatch, capsys):
+    """One command, people apart; the model says what it was trained on."""
+    if not have_faces():
+        pytest.skip("the embedded clips are not here")
+    monkeypatch.chdir(tmp_path)
+    make_cremad(tmp_path / "data", (1001, 1002, 1003), most=1, faces=True)
+    words = ["train", "--data", "crema-d", "--root", "data", "--profile", "smoke"]
+    assert main([*words, "--epochs", "1", "--device", "cpu", "--augment", "real"]) == 0
+    model = Path(capsys.readouterr().out.splitlines()[-1].rpartition(": ")[2])
+    assert json.loads((model.parent / "run.json").read_text())["config"]["augment"]["grey"] > 0
+    with np.load(model.parent / "features.npz") as held_out:
+        assert set(held_out["groups"]) == {"actor_1001"}
+    assert main(["predict", "data/VideoFlash/1001_DFA_HAP_XX.flv", "--model", str(model)]) == 0
+    said = capsys.readouterr().out
+    assert "Model trained on crema-d; probabilities not calibrated" in said
+    assert "p 0." in said
 
 
 def test_clips_replaced_under_their_names_are_another_data_set(tmp_path, monkeypatch, capsys):

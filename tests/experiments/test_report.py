@@ -13,6 +13,7 @@ from ecstfl.files import write_json
 from ecstfl.runs.places import Places
 from ecstfl.runs.run_folder import run_directory, write_features
 
+pytestmark = pytest.mark.usefixtures("quick_maps")
 QUIET = Work(command="ecstfl reproduce", say=lambda _: None)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -23,9 +24,11 @@ from ecstfl.datasets.embedded import open_embedded
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES
 from ecstfl.models.backbones import build_backbone
+from ecstfl.models.model_file import find_shipped
 from ecstfl.predict import annotate
 from ecstfl.predict.annotate import annotate_video, draw, write_video
-from ecstfl.predict.checkpoint import HONESTY
+from ecstfl.predict.checkpoint import HONESTY, load_checkpoint
+from ecstfl.predict.familiar import familiar
 from ecstfl.predict.prediction import Window
 from ecstfl.predict.recognizer import Options, Recognizer
 from ecstfl.runs.run_folder import save_model
@@ -107,7 +110,8 @@ def test_exit_codes_tell_all_some_and_none(model_path, video, tmp_path, capsys):
     assert "bad.mp4" in errors
     assert "missing.mp4" in errors
     assert run(bad, "--model", model_path) == 2
-    assert run(tmp_path / "missing", "--model", model_path) == 2
+    with pytest.raises(UserError, match="missing, does not exist"):
+        run(tmp_path / "missing", "--model", model_path)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +191,10 @@ def test_what_the_file_lacks_and_what_the_model_knows_stand_in_the_answer(tmp_pa
     for prediction in (first, second, third):
         for sentence in prediction["problems"]:
             assert f"note: {sentence}" in said
+    config = load_checkpoint(find_shipped())[0]
+    assert "trained on this person" in familiar(known.source, config)
+    # a model of other rendered clips never saw these people, whatever their numbers
+    assert familiar(known.source, dataclasses.replace(config, data_hash="0")) == ""
 
 
 def test_no_debris_of_a_progress_bar_in_a_log(model_path, tmp_path):
