@@ -1,7 +1,6 @@
-"""Train toy runs, alone or under torchrun: ``python together.py RESULTS METHOD...``."""
+"""Train toy runs in two processes that find each other as under torchrun."""
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,19 +28,20 @@ def config_of(clipset, method):
     )
 
 
-if __name__ == "__main__":
+def train(number, port, results, methods, stop, told):
+    """Be process ``number`` of two; die after epoch ``stop`` of a run; tell (method, WAR)."""
+    os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    results, *methods = sys.argv[1:]
     clipset, clips = toy_data()
+
+    def progress(done, *_):
+        if done == stop:
+            os._exit(3)
+
     with process_group("cpu"):
-        stop = int(os.environ.get("STOP_AFTER", "0"))
         for method in methods:
-
-            def progress(done, *_):
-                if done == stop:
-                    os._exit(3)  # torchrun then ends the others
-
             run = train_run(
                 config_of(clipset, method), clipset, clips, Path(results), progress=progress
             )
-            print(f"{rank()} of {world_size()}: {method} {run['war']:.6f}", flush=True)
+            told.put((method, rank(), world_size(), run["war"]))

@@ -98,10 +98,10 @@ def runs(request):
     for process in processes:
         process.start()
     try:
-        results = dict(queue.get(timeout=90) for _ in processes)
+        results = dict(queue.get(timeout=600) for _ in processes)
     finally:
         for process in processes:
-            process.join(timeout=5)
+            process.join(timeout=60)
             process.kill()
     for result in results.values():
         assert not isinstance(result, str), result

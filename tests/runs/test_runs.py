@@ -5,8 +5,11 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -172,22 +175,22 @@ def test_features_are_small_and_never_pickled(tmp_path):
         read_features(tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_run_is_claimed_by_one_process_and_freed_by_its_death(tmp_path):
-    code = (
-        "import sys, time; from pathlib import Path; from ecstfl.runs.run_folder import claim\n"
-        "with claim(Path(sys.argv[1])) as mine:\n"
-        "    print(mine, flush=True); time.sleep(60)"
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
+    told, tell = os.pipe()
+    child = os.fork()
+    if not child:
+        with claim(tmp_path) as mine:
+            os.write(tell, b"%d" % mine)
+            time.sleep(60)
+        os._exit(0)
     try:
-        assert child.stdout.readline().strip() == "True"
+        assert os.read(told, 1) == b"1"
         with claim(tmp_path) as mine:
             assert not mine
     finally:
-        child.kill()
-        child.wait()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     with claim(tmp_path) as mine:
         assert mine
 
@@ -212,27 +215,29 @@ def test_provenance_tells_changed_code_from_committed_code(tmp_path):
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *arguments], check=True)
 
-    def modified():
-        code = (
-            "import json; from ecstfl.runs.run_folder import provenance; "
-            "print(json.dumps(provenance()))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found = json.loads(done.stdout)
-        assert len(found["commit"]) == 40
-        return found["modified"]
+    code = """
+        import sys
+        from pathlib import Path
+        from ecstfl.runs.run_folder import provenance
+        package = Path(sys.argv[1])
 
-    assert modified() is False
-    (package / "novel.py").write_text("")
-    assert modified() is True
-    (package / "novel.py").unlink()
-    with (package / "labels.py").open("a") as file:
-        file.write("# changed\n")
-    assert modified() is True
+        def modified():
+            provenance.cache_clear()
+            found = provenance()
+            assert len(found["commit"]) == 40
+            return found["modified"]
+
+        assert modified() is False
+        (package / "novel.py").write_text("")
+        assert modified() is True
+        (package / "novel.py").unlink()
+        with (package / "labels.py").open("a") as file:
+            file.write("# changed")
+        assert modified() is True
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), package],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        check=True,
+    )

@@ -1,15 +1,16 @@
-"""Two processes under torchrun are one process with the whole batch."""
+"""Two processes are one process with the whole batch."""
 
 import os
-import re
+import socket
 import subprocess
 import sys
-from pathlib import Path
+from multiprocessing.connection import wait
 
 import numpy as np
 import pytest
 import torch
-from together import config_of
+import torch.multiprocessing as mp
+from together import config_of, train
 from torch import nn
 from toy import toy_data
 
@@ -31,7 +32,6 @@ from ecstfl.runs.run_folder import read_features, read_run, run_directory
 from ecstfl.training.data_parallel import replicated, synchronized_batch_norm
 from ecstfl.training.loop import train_run
 
-HERE = Path(__file__).parents[1]
 METHODS = ("softmax", "ec-stfl", "center")
 CLIPSET, CLIPS = toy_data()
 
@@ -43,10 +43,34 @@ def torchrun(*arguments, env=None):
         [*command, "--standalone", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}),
     )
     return done.returncode, done.stdout + done.stderr
+
+
+def two_processes(results, methods, stop=0):
+    """Train in two processes; return what they tell, or None where they die."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = mp.get_context("forkserver")  # imports torch once, before any thread runs
+    context.set_forkserver_preload(["ecstfl.training.loop", "torch._dynamo"])
+    told = context.Queue()
+    processes = [
+        context.Process(target=train, args=(n, port, results, methods, stop, told), daemon=True)
+        for n in (0, 1)
+    ]
+    for process in processes:
+        process.start()
+    wait([process.sentinel for process in processes])  # until the first has ended
+    for process in processes:
+        if stop:  # as torchrun ends the others
+            process.kill()
+        process.join()
+    ends = [process.exitcode for process in processes]
+    assert (3 in ends) == bool(stop), ends
+    return None if stop else [told.get(timeout=60) for _ in (0, 1) for _ in methods]
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +80,8 @@ def both(tmp_path_factory):
     for method in METHODS:
         train_run(config_of(CLIPSET, method), CLIPSET, CLIPS, alone)
     # interrupted after an epoch, and taken up again
-    code, said = torchrun(HERE / "together.py", pair, METHODS[0], env={"STOP_AFTER": "1"})
-    assert code != 0, said
-    code, said = torchrun(HERE / "together.py", pair, *METHODS)
-    assert code == 0, said
-    return alone, pair, said
+    two_processes(pair, METHODS[:1], stop=1)
+    return alone, pair, two_processes(pair, METHODS)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -86,12 +107,11 @@ def test_two_processes_are_one_with_the_whole_batch(both, method):
 
 
 def test_every_process_returns_the_run_and_the_first_alone_writes(both):
-    _, pair, said = both
+    _, pair, told = both
     for method in METHODS:
-        # two processes may write into one line
-        told = re.findall(rf"([01]) of 2: {method} (\d\.\d{{6}})", said)
-        assert sorted(rank for rank, _ in told) == ["0", "1"]
-        assert len({value for _, value in told}) == 1
+        ranks, sizes, values = zip(*[rest for name, *rest in told if name == method], strict=True)
+        assert (sorted(ranks), sizes) == ([0, 1], (2, 2))
+        assert len(set(values)) == 1
         files = {p.name for p in run_directory(pair, config_of(CLIPSET, method)).iterdir()}
         assert files == {"run.json", "features.npz", "model.safetensors"}
 
@@ -152,6 +172,7 @@ print("left", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_no_replica_outlives_the_group(tmp_path):
     # one that does ends gloo's threads with Python's lock held, and may wait for them for ever
     script = tmp_path / "leaving.py"
