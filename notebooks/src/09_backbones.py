@@ -543,6 +543,7 @@ def train(network, method):
     )
 
 
+# %%
 baseline = train("c3d", "softmax")
 chosen = train(MY_NETWORK, MY_LOSS)
 assert all(np.isfinite(run["history"][-1]["loss"]) for run in (baseline, chosen))
