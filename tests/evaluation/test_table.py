@@ -21,7 +21,7 @@ def landed(tmp_path_factory):
     results = tmp_path_factory.mktemp("results")
     clipset, clips = toy_data()
     configs = [
-        toy_config(clipset, method=method, epochs=6, fold=fold, seed=seed)
+        toy_config(clipset, method=method, epochs=1, fold=fold, seed=seed)
         for seed in (0, 1)
         for fold in (1, 2)
         for method in ("softmax", "ec-stfl")
@@ -64,7 +64,7 @@ def test_marks_cannot_be_missed(landed):
 def test_an_unfinished_plan_says_incomplete_and_pairs_only_what_both_have(landed, tmp_path):
     results, configs = landed
     clipset, _ = toy_data()
-    more = [*configs, toy_config(clipset, method="ec-stfl", epochs=6, fold=3)]
+    more = [*configs, toy_config(clipset, method="ec-stfl", epochs=1, fold=3)]
     table = build_table(results, more)
     assert any("INCOMPLETE: 8 of 9" in mark for mark in table.marks)
     with pytest.raises(UserError, match="no finished run"):
