@@ -555,9 +555,6 @@ for one, other in pairs:
     )
     for k, name_ in enumerate(names):
         rows[name_].append((value[k], low[k], high[k]))
-        print(
-            f"{other.run['name']:34s} {name_:17s} {value[k]:+.3f}  95 % [{low[k]:+.3f}, {high[k]:+.3f}]"
-        )
         assert low[k] <= value[k] <= high[k]
 
 # %% closed=true
