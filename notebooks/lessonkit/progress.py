@@ -1,11 +1,12 @@
 """A line that grows while a network trains: how far it is, and the loss as it falls.
 
 It is one line of text that is written over, so it works in JupyterLab, in a terminal and in a
-built page, where the last state stays. It names no time: a built page is the same each time.
+built page, where the last state stays. That one names no time: a built page is the same each time.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -44,13 +45,18 @@ def falling_loss(title: str, key: str = "loss") -> Callable[[int, int, Mapping[s
     """
     values: list[float] = []
     shown: list[Any] = []
+    began = time.monotonic()
 
     def step(done: int, total: int, record: Mapping[str, Any]) -> None:
         from IPython.display import display
 
         values.append(float(record[key]))
         ends = f"{values[0]:.2f} → {values[-1]:.2f}"
-        line = _Line(f"{title}  epoch {done}/{total}  {sparkline(values)}  {key} {ends}")
+        text = f"{title}  epoch {done}/{total}  {sparkline(values)}  {key} {ends}"
+        if done < total:
+            left = (time.monotonic() - began) / done * (total - done)
+            text += f"  about {left:.0f} s left"
+        line = _Line(text)
         if shown:
             shown[0].update(line)
         elif handle := display(line, display_id=True):
