@@ -19,7 +19,7 @@ from ecstfl.datasets.csv_list import listed_clips
 from ecstfl.datasets.download import RemoteFile, Source, get_data
 from ecstfl.datasets.embedded import find_data
 from ecstfl.errors import UserError
-from ecstfl.files import write_text
+from ecstfl.files import write_csv, write_text
 
 NAME: Final = "real-clips"
 LIST: Final = "clips.csv"
@@ -65,11 +65,9 @@ def get_real_clips(root: Path | str, confirm: Callable[[str], bool], progress: b
         UserError: as of :func:`~ecstfl.datasets.download.get_data`.
     """
     folder = get_data(REAL_CLIPS, root, confirm, progress=progress, files=[PACKAGE])
-    lines = [
-        f"1001_DFA_{code}_XX.flv,{expression},actor_1001" for code, expression in EMOTIONS.items()
-    ]
     write_text(folder / "LICENCE.txt", REAL_CLIPS.about + "\n")
-    write_text(folder / LIST, "\n".join(["path,label,group", *lines, ""]))
+    rows = [[f"1001_DFA_{code}_XX.flv", label, "actor_1001"] for code, label in EMOTIONS.items()]
+    write_csv(folder / LIST, ["path", "label", "group"], rows)
     return folder / LIST
 
 
