@@ -37,7 +37,7 @@ class Comparison:
 
 
 COMPARISONS: Final = {
-    f"{second} against {first}": Comparison(_ROWS[first], _ROWS[second])
+    f"{second} against {first}".replace(", ", " + "): Comparison(_ROWS[first], _ROWS[second])
     for first, second in (
         ("C3D", "C3D, EC-STFL"),
         ("C3D", "C3D, center loss"),

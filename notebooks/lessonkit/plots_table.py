@@ -153,7 +153,7 @@ def bounded_gains(rows: Mapping[str, Sequence[Interval]]) -> Figure:
     axis.axvline(0, color="0.3", lw=0.8)
     axis.set_yticks(range(len(rows)), list(rows), fontsize=9)
     axis.invert_yaxis()
-    axis.margins(x=0.2)
+    axis.set_xlim(right=axis.get_xlim()[1] + 1)  # room for the numbers
     axis.set_xlabel("gain in WAR (points), 95 % intervals over clips")
     held = sum(worst.low <= 0 <= worst.high for _, worst in rows.values())
     axis.set_title(

@@ -191,6 +191,18 @@ def test_a_cell_marked_closed_is_folded_away(tmp_path):
     assert not shown.metadata
 
 
+def test_the_truth_is_not_read_before_the_guess(tmp_path):
+    path = tmp_path / "01_test.py"
+    path.write_text(
+        HEAD
+        + '# %%\nbest = guess_choice("01-x", "Which?", ["a", "b"])\nbest\n\n# %%\nbest.truth("b")\n'
+    )
+    book = books.complete_notebook(reading.read_lesson(path), MEASURED)
+    asked, told = book.cells[2:]
+    assert asked.metadata["jupyter"] == told.metadata["jupyter"] == {"source_hidden": True}
+    assert told.source.splitlines() == ["# Guess first, then run this cell.", 'best.truth("b")']
+
+
 def test_minutes_are_a_range():
     done = execution.Execution(None, seconds=61.0, memory=700_000_000)
     assert execution.measured_texts(done) == {"minutes": "1.5 to 4.5", "memory": "0.75 GB"}

@@ -3,7 +3,7 @@
 import pytest
 from lessonkit import capstone
 
-CLAIM = capstone.COMPARISONS["3D ResNet18, EC-STFL against 3D ResNet18"]
+CLAIM = capstone.COMPARISONS["3D ResNet18 + EC-STFL against 3D ResNet18"]
 GOOD = (
     "On the 11,697 clips of DFEW the second row has 179 more right, with losses in Angry. Worst "
     "case, 95 %: from −0.05 to 3.11 points, for independent clips. Each row is one training a "

@@ -21,6 +21,9 @@ from lessonkit.lessons import seal
 _BEGIN, _END = "### BEGIN SOLUTION", "### END SOLUTION"
 _HIDDEN_BEGIN, _HIDDEN_END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
+_ASKS: Final = re.compile(r"^\w+ = guess_(number|choice)\(", re.MULTILINE)
+_TELLS: Final = re.compile(r"^\w+\.truth\(", re.MULTILINE)
+
 # Needs nothing but Python, and fails with a sentence: it runs where the package is not.
 _FIRST_CELL: Final = """\
 # Finds the package and the lessons' helpers; installs them on a fresh machine (a cloud notebook).
@@ -211,6 +214,8 @@ def _cell_texts(lesson: Lesson, variant: str, measured: dict[str, str]) -> list[
             text = without_markers(text)
         if cell.kind == "markdown":
             text = _documents(text, variant)
+        elif _TELLS.search(text):  # of a folded cell the first line is still seen
+            text = f"# Guess first, then run this cell.\n{text}"
         if k == last and k > 0 and links:
             text = f"{text}\n\n{links}"
         out.append((cell, text))
@@ -249,7 +254,8 @@ def _plain_cell(cell: Cell, text: str) -> Any:
     made = new(text)
     if cell.part == "answer":
         made.metadata["tags"] = [f"exercise-{cell.exercise}"]
-    if cell.part in ("quiz", "install") or (cell.closed and cell.kind == "code"):
+    folded = cell.closed or _ASKS.search(text) or _TELLS.search(text)
+    if cell.part in ("quiz", "install") or (folded and cell.kind == "code"):
         made.metadata["jupyter"] = {"source_hidden": True}  # JupyterLab folds it away
     elif cell.closed:  # and all that stands under this heading
         made.metadata["jp-MarkdownHeadingCollapsed"] = True
