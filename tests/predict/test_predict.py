@@ -4,8 +4,6 @@ import argparse
 import csv
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -19,6 +17,7 @@ from test_recognizer import SIDE, Squares, picture
 from toy import toy_config, toy_data
 
 from ecstfl.cli import predict
+from ecstfl.cli.main import main
 from ecstfl.clips.config import PreprocessConfig
 from ecstfl.datasets.embedded import open_embedded
 from ecstfl.errors import UserError
@@ -197,14 +196,12 @@ def test_what_the_file_lacks_and_what_the_model_knows_stand_in_the_answer(tmp_pa
     assert familiar(known.source, dataclasses.replace(config, data_hash="0")) == ""
 
 
-def test_no_debris_of_a_progress_bar_in_a_log(model_path, tmp_path):
+def test_no_debris_of_a_progress_bar_in_a_log(model_path, tmp_path, capfd):
     """What is no terminal gets no bar; errors have lines of their own."""
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"nothing")
-    words = [sys.executable, "-m", "ecstfl", "predict", bad, bad, "--model", model_path]
-    done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2
-    assert [line[:7] for line in done.stderr.splitlines()] == ["ecstfl:"]
+    assert main(["predict", str(bad), str(bad), "--model", str(model_path)]) == 2
+    assert [line[:7] for line in capfd.readouterr().err.splitlines()] == ["ecstfl:"]
 
 
 def test_stretches_join_neighbours_and_weigh_by_time():
