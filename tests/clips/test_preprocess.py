@@ -683,20 +683,16 @@ def fuzz(tmp_path, count, real_files=()):
         np.testing.assert_array_equal(prepared.clips[row], expected.frames)
 
 
-def test_fuzzed_files_end_in_a_clip_or_a_reason(tmp_path):
-    fuzz(tmp_path, 60)
+@pytest.mark.parametrize("count", [60, pytest.param(600, marks=pytest.mark.slow)])
+def test_fuzzed_files_end_in_a_clip_or_a_reason(count, tmp_path):
+    fuzz(tmp_path, count)
 
 
-@pytest.mark.slow
-def test_600_fuzzed_files_end_in_a_clip_or_a_reason(tmp_path):
-    fuzz(tmp_path, 600)
-
-
-@pytest.mark.slow
-def test_500_damaged_copies_of_real_videos_end_in_a_clip_or_a_reason(tmp_path):
+@pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.slow)])
+def test_damaged_copies_of_real_videos_end_in_a_clip_or_a_reason(count, tmp_path):
     names = ("carphone", "distorted", "no_face", "single_face", "face_noface")
     originals = [cut(real(name), tmp_path / f"{name}{real(name).suffix}") for name in names]
-    fuzz(tmp_path, 500, originals)
+    fuzz(tmp_path, count, originals)
 
 
 def cut(source, path, packets=12):

@@ -78,6 +78,7 @@ def test_verdict_and_differences():
     assert figure.axes[0].get_yticklabels()[0].get_text() == "r"
 
 
+@pytest.mark.slow  # compiles UMAP
 def test_mapped_is_quiet_and_repeats(recwarn):
     x = RNG.normal(size=(40, 5))
     one, two = (plots.mapped(x, 1, 10) for _ in range(2))

@@ -432,12 +432,12 @@ def test_gradients_are_finite_and_reach_every_weight(name):
     ("name", "width", "epochs"),
     [
         ("r3d18", 4, 12),
-        ("resnet3d18", 4, 12),
-        ("r2plus1d18", 4, 12),
-        ("p3d", 4, 30),
-        ("i3d", 4, 20),
+        pytest.param("resnet3d18", 4, 12, marks=pytest.mark.slow),
+        pytest.param("r2plus1d18", 4, 12, marks=pytest.mark.slow),
+        pytest.param("p3d", 4, 30, marks=pytest.mark.slow),
+        pytest.param("i3d", 4, 20, marks=pytest.mark.slow),
         ("vgg11-lstm", 4, 16),
-        ("resnet18-lstm", 4, 20),
+        pytest.param("resnet18-lstm", 4, 20, marks=pytest.mark.slow),
     ],
 )
 def test_a_small_variant_learns_the_moving_spots_with_ec_stfl(name, width, epochs, tmp_path):

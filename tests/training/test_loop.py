@@ -29,6 +29,12 @@ def data():
     return toy_data()
 
 
+@pytest.fixture(scope="module")
+def plain(data, tmp_path_factory):
+    """A run with the toy's settings."""
+    return train_run(toy_config(data[0]), *data, tmp_path_factory.mktemp("plain"))
+
+
 class Killed(BaseException):
     """Raised in the middle of a training, as Ctrl-C is."""
 
@@ -159,9 +165,10 @@ OTHER_TRAININGS = {
 
 
 @pytest.mark.parametrize("changes", OTHER_TRAININGS.values(), ids=OTHER_TRAININGS)
-def test_every_setting_trains_changes_the_result_and_resumes_exactly(data, tmp_path, changes):
+def test_every_setting_trains_changes_the_result_and_resumes_exactly(
+    data, plain, tmp_path, changes
+):
     clipset, clips = data
-    plain = train_run(toy_config(clipset), clipset, clips, tmp_path / "plain")
     config = toy_config(clipset, **changes)
     whole = train_run(config, clipset, clips, tmp_path / "whole")
     assert stable(whole)["history"] != stable(plain)["history"]
