@@ -55,7 +55,7 @@ book: $(BOOK)/env/.ready
 book-test: $(BOOK)/env/.ready
 	$(BOOKBIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt pytest $(call extra,browser)
-	ECSTFL_BOOK=$(BOOK)/html $(BOOKBIN)/python -m pytest tests/book $(ARGS)
+	ECSTFL_BOOK=$(BOOK)/html $(BOOKBIN)/python -m pytest --noconftest tests/book $(ARGS)
 
 # what an extra of pyproject.toml lists, without the package itself
 extra = $(shell $(PYTHON) -c 'import tomllib; print(*map(repr, \

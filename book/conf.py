@@ -1,6 +1,11 @@
 """Configuration of Sphinx for the book: ``make book`` builds it from what ``stage.py`` laid out.
 
 All that a page needs lies in the folder that is built: it opens from disk, without a network.
+
+Python in the page (Pyodide) was looked for in November 2026 and is not to be had that way: the npm
+package pyodide 314.0.7 holds the interpreter alone and takes NumPy from a CDN; none of the wheels
+of numpy 2.5.5 on PyPI is for it; and a page from disk may not fetch a .wasm file. So lessons show
+their outputs, and sliders walk through frames.
 """
 
 import importlib.util
