@@ -1,6 +1,6 @@
 """The lessons run from first to last cell in the smoke profile, and meet mistakes with a sentence.
 
-Each notebook is executed in one fresh kernel; everything else shares a single one.
+A kernel takes its seconds, so by default one lesson is executed as a whole; the rest is ``slow``.
 """
 
 import asyncio
@@ -39,8 +39,10 @@ def trial(*cells):
     return books._notebook(lesson, [books._plain_cell(c, c.text) for c in texts], {})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [n if n.startswith("04") else pytest.param(n, marks=pytest.mark.slow) for n in NAMES],
+)
 def test_lesson_runs_in_the_smoke_profile_and_shows_what_it_showed(name, tmp_path, monkeypatch):
     """From another folder than its own; same cells, and the same kinds of output in each."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -67,30 +69,54 @@ def told(cell):
     return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in error.traceback]
 
 
-@pytest.mark.slow
-def test_mistakes_are_met_with_a_sentence(tmp_path):
-    """What a student sees: no traceback from the depth of the package."""
+MISTAKES = {
+    "os.environ['ECSTFL_PROFILE'] = 'fast'\nstart('99')": "set it to one of smoke, quick, full",
+    "os.environ['ECSTFL_PROFILE'] = 'smoke'\nstart('99')\nnot_defined_above": "Run All Above",
+    "from ecstfl.errors import UserError\nraise UserError('Do this.')": "Do this.",
+    "with check('9.9'):\n    raise NotImplementedError": "waits for your answer",
+    "with check('9.9'):\n    answer(1)": "Run the cells above first",
+    "with check('9.9'):\n    assert 1 == 2, 'one is not two'": "one is not two",
+    "def f():\n    return 1 / 0\nwith check('9.9'):\n    f()": "in f: return 1 / 0",
+    "os.environ['ECSTFL_DATA'] = 'nowhere'\nlessons.embedded_clip('Happy')": "no embedded data",
+}
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """Cells executed in one kernel: mistakes, then sliders and a quiz, which raise if wrong."""
     book = trial(
-        HOME + "import os\nfrom lessonkit import lessons\nfrom lessonkit.checks import check\n"
-        "from lessonkit.lessons import start"
+        HOME + "import os\nfrom lessonkit import lessons, plots_formula\n"
+        "from lessonkit.checks import check\nfrom lessonkit.lessons import start",
+        "settings = lessons.start('99')\ndrawn = []\ndef draw(**values):\n"
+        "    drawn.append(values)\n    return plots_formula.loss_field(**values)\n"
+        "w = lessons.play(draw, separation=(0.0, 4.0), spread=(0.1, 1.5))\nw.update()",
+        "first = [o['data']['image/png'] for o in w.out.outputs]\nw.children[0].value = 4.0",
+        "later = [o['data']['image/png'] for o in w.out.outputs]\n"
+        "assert len(first) == len(later) == 1 and first != later\n"
+        "assert drawn[-1]['separation'] == 4.0\n"
+        "assert not w.children[0].continuous_update",
+        "q = lessons.ask('Which?', ['a', 'b'], lessons.seal('Which?', 1, ['no', 'yes <b>']))\n"
+        "import ipywidgets\nmade = []\nkeep = ipywidgets.VBox\n"
+        "ipywidgets.VBox = lambda c: made.append(keep(c)) or made[0]\nq\nq._ipython_display_()\n"
+        "head, buttons, reply = made[0].children\nassert reply.value == ''\nbuttons.index = 1\n"
+        "assert reply.value == 'Right. yes &lt;b&gt;'",
     )
-    mistakes = {
-        "os.environ['ECSTFL_PROFILE'] = 'fast'\nstart('99')": "set it to one of smoke, quick, full",
-        "os.environ['ECSTFL_PROFILE'] = 'smoke'\nstart('99')\nnot_defined_above": "Run All Above",
-        "from ecstfl.errors import UserError\nraise UserError('Do this.')": "Do this.",
-        "with check('9.9'):\n    raise NotImplementedError": "waits for your answer",
-        "with check('9.9'):\n    answer(1)": "Run the cells above first",
-        "with check('9.9'):\n    assert 1 == 2, 'one is not two'": "one is not two",
-        "def f():\n    return 1 / 0\nwith check('9.9'):\n    f()": "in f: return 1 / 0",
-        "os.environ['ECSTFL_DATA'] = 'nowhere'\nlessons.embedded_clip('Happy')": "no embedded data",
-    }
-    book.cells += [mistaken(text) for text in mistakes]
-    cells = execution.execute(book, tmp_path, profile="smoke").notebook.cells[1:]
-    for cell, sentence in zip(cells, mistakes.values(), strict=True):
-        lines = told(cell)
-        assert sentence in lines[-1], lines
-        assert not any("site-packages" in line or "lessons.py" in line for line in lines), lines
-        assert len(lines) == 1 or "Run All Above" in sentence  # there the student's line helps
+    book.cells[1:1] = [mistaken(text) for text in MISTAKES]
+    folder = tmp_path_factory.mktemp("kernel")
+    return execution.execute(book, folder, profile="smoke", widgets=True).notebook.cells[1:]
+
+
+@pytest.mark.parametrize(("number", "sentence"), enumerate(MISTAKES.values()))
+def test_mistakes_are_met_with_a_sentence(cells, number, sentence):
+    """What a student sees: no traceback from the depth of the package."""
+    lines = told(cells[number])
+    assert sentence in lines[-1], lines
+    assert not any("site-packages" in line or "lessons.py" in line for line in lines), lines
+    assert len(lines) == 1 or "Run All Above" in sentence  # there the student's line helps
+
+
+def test_sliders_redraw_and_quizzes_answer(cells):
+    assert len(cells) == len(MISTAKES) + 4  # all without an error
 
 
 @pytest.mark.slow
@@ -117,27 +143,6 @@ def test_a_lesson_run_out_of_order_says_what_to_run(tmp_path):
     assert not any("site-packages" in line or "ecstfl/" in line for line in lines)
     (line,) = told(done.cells[3])
     assert "Run the cells above first, your answer too" in line
-
-
-@pytest.mark.slow
-def test_sliders_redraw_and_quizzes_answer(tmp_path):
-    book = trial(
-        HOME + "from lessonkit import lessons, plots_formula\nsettings = lessons.start('99')",
-        "drawn = []\ndef draw(**values):\n    drawn.append(values)\n"
-        "    return plots_formula.loss_field(**values)\n"
-        "w = lessons.play(draw, separation=(0.0, 4.0), spread=(0.1, 1.5))\nw.update()",
-        "first = [o['data']['image/png'] for o in w.out.outputs]\nw.children[0].value = 4.0",
-        "later = [o['data']['image/png'] for o in w.out.outputs]\n"
-        "assert len(first) == len(later) == 1 and first != later\n"
-        "assert drawn[-1]['separation'] == 4.0\n"
-        "assert not w.children[0].continuous_update",
-        "q = lessons.ask('Which?', ['a', 'b'], lessons.seal('Which?', 1, ['no', 'yes <b>']))\n"
-        "import ipywidgets\nmade = []\nkeep = ipywidgets.VBox\n"
-        "ipywidgets.VBox = lambda c: made.append(keep(c)) or made[0]\nq\nq._ipython_display_()\n"
-        "head, buttons, reply = made[0].children\nassert reply.value == ''\nbuttons.index = 1\n"
-        "assert reply.value == 'Right. yes &lt;b&gt;'",
-    )
-    execution.execute(book, tmp_path, widgets=True, timeout=120)
 
 
 def test_a_reply_whose_wake_up_was_used_up_is_still_read():
@@ -176,7 +181,6 @@ def test_a_reply_whose_wake_up_was_used_up_is_still_read():
     assert asyncio.run(lose(patient=True))
 
 
-@pytest.mark.slow
 def test_a_failing_cell_is_named(tmp_path):
     with pytest.raises(UserError, match=r"99_trial, cell 1 stops with ZeroDivisionError"):
         execution.execute(trial("x = 1", "x / 0"), tmp_path)
