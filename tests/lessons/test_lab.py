@@ -301,7 +301,7 @@ def server(tmp_path_factory):
             cwd=root, env=environment, stdout=written, stderr=written,
         )  # fmt: skip
     try:
-        for _ in range(600):
+        for _ in range(3000):
             found = list((folder / "runtime").glob("jpserver-*.json"))
             if found or started.poll() is not None:
                 break
@@ -316,14 +316,14 @@ def server(tmp_path_factory):
                 data=body and json.dumps(body).encode(),
                 headers={"Authorization": "token secret"},
             )
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=300) as answer:
                 return answer.geturl().removeprefix(address), answer.read().decode()
 
         yield root, ask, log
     finally:
         started.terminate()
         try:
-            started.wait(20)
+            started.wait(60)
         except subprocess.TimeoutExpired:
             started.kill()
 

@@ -169,11 +169,11 @@ def test_a_reply_whose_wake_up_was_used_up_is_still_read():
             channel = Channel(here)
             if patient:
                 execution._ask_again(channel, every=0.05)
-            waiting = asyncio.ensure_future(channel.get_msg(timeout=20))
+            waiting = asyncio.ensure_future(channel.get_msg(timeout=200))
             await asyncio.sleep(0.05)
             there.send(b"reply")
             zmq.Socket.shadow(here.underlying).get(zmq.EVENTS)  # what a write does, too
-            done, _ = await asyncio.wait([waiting], timeout=10 if patient else 1)
+            done, _ = await asyncio.wait([waiting], timeout=100 if patient else 1)
             waiting.cancel()
             return bool(done) and waiting.result() == b"reply"
 

@@ -70,7 +70,7 @@ def two_processes(results, methods, stop=0):
         process.join()
     ends = [process.exitcode for process in processes]
     assert (3 in ends) == bool(stop), ends
-    return None if stop else [told.get(timeout=60) for _ in (0, 1) for _ in methods]
+    return None if stop else [told.get(timeout=600) for _ in (0, 1) for _ in methods]
 
 
 @pytest.fixture(scope="module")
