@@ -25,7 +25,7 @@ import torch
 from lessonkit import formula, lessons, plots_formula
 from lessonkit.checks import check, expect
 from lessonkit.film import film, moment
-from lessonkit.guess import guess_choice
+from lessonkit.guess import guess_choice, progress
 from lessonkit.lessons import play
 from lessonkit.progress import falling_loss
 from lessonkit.pull import pull, three_expressions
@@ -894,7 +894,11 @@ play(your_pull, weight=[0, 0.03, 0.1, 0.3, 1, 3], epoch=(0, epochs), seed=[0, 1,
 # **This is the easy case**: two features, three expressions, and people that the network knows by heart (the
 # hollow points are those that it does not know). The real question has seven expressions, hundreds of
 # features and unseen people. Lessons 06 to 08 ask it.
-#
+
+# %%
+progress()
+
+# %% [markdown]
 # ## Checkpoint
 
 # %% part="quiz"
