@@ -74,7 +74,7 @@ LINKS: Final = (
         "ecstfl.clips.temporal.tim",
         "test_tim_is_the_published_method",
         "03_frames",
-        "Exercise 3.3: The shapes of a string",
+        "Three ways, one clip",
     ),
     Link(
         "claim 2 (2-4)",
@@ -95,10 +95,10 @@ LINKS: Final = (
     Link(
         "claim 3 (3-1), paper",
         "other backbones",
-        "ecstfl.models.backbones.build_backbone",
+        "ecstfl.models.backbones.BackboneConfig",
         "test_full_width_parameters_for_400_classes",
         "09_backbones",
-        "Eight networks",
+        "Step 2: choose a network",
     ),
     Link(
         "claim 3 (3-2), [0040]",
