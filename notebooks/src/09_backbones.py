@@ -490,7 +490,7 @@ plots_zoo.after_descent(ends, x, y)
 # trained beside it on the same few rendered clips. A λ for each loss is given: they are not comparable.
 
 # %%
-MY_NETWORK = "resnet18-lstm"  # or r3d18, resnet3d18, r2plus1d18, p3d, i3d, vgg11-lstm, c3d
+MY_NETWORK = "r3d18"  # or resnet3d18, r2plus1d18, p3d, i3d, vgg11-lstm, resnet18-lstm, c3d
 MY_LOSS = "ec-stfl"  # or softmax, center, contrastive-center
 
 # %%
@@ -567,8 +567,9 @@ stamp(
 )
 
 # %% [markdown]
-# Which of the two is better? So few clips cannot say. (Here every class has the same number of clips, so
-# [UAR and WAR](../docs/glossary.md#uar) are equal, and one is shown.)
+# Which of the two is better? So few clips cannot say. A network that stays near chance has seen too few clips
+# and epochs: that is a finding about this minute, not about the network. (Every class has the same number of
+# clips, so [UAR and WAR](../docs/glossary.md#uar) are equal, and one is shown.)
 #
 # <details><summary>Think: how far apart would the two have to be, on this many clips, before luck is a poor
 # explanation?</summary>A score on n clips has a standard error of about 50 / √n points: 7 points for 56 clips, and the
