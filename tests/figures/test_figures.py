@@ -1,6 +1,7 @@
 """Figures of runs: they say what they are, name their runs, and do not flatter a method."""
 
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -86,6 +87,25 @@ def test_both_panels_of_the_pair_name_their_method(table, quick_maps):
     assert "softmax only" in drawn
     assert "EC-STFL (patent form, λ = 0.1)" in drawn
     assert "within / between 0.70" in drawn
+
+
+def test_the_same_seed_gives_the_same_map():
+    """UMAP itself, without Numba, which would compile for 20 seconds to map 14 clips."""
+    code = """
+        import numpy as np
+        from ecstfl.figures.maps import umap_map, why_no_map
+        rng = np.random.default_rng(0)
+        features = np.repeat(50 * np.eye(2, 8), 7, axis=0) + rng.normal(size=(14, 8))
+        assert why_no_map(features) == ""
+        one, same = umap_map(features, 1, 5), umap_map(features, 1, 5)
+        assert (one == same).all()
+        assert one.shape == (14, 2)
+        assert np.isfinite(one).all()
+    """
+    code = "\n".join(line.strip() for line in code.splitlines())
+    alone = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=alone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
