@@ -7,12 +7,13 @@ BOOK := build/book
 BOOKBIN := $(BOOK)/env/bin
 MEDIA := $(VENV)/.media
 
-.PHONY: help reproduce test lint lab notebooks course book book-test doctor data data-check model clean
+.PHONY: help reproduce test test-slow lint lab notebooks course book book-test doctor data data-check model clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make reproduce  videos -> faces -> C3D with and without EC-STFL -> results/, figures/"
-	@echo "make test       the whole test suite"
+	@echo "make test       the test suite, six minutes on two cores"
+	@echo "make test-slow  what needs minutes: every lesson executed and graded, compilers, UMAP"
 	@echo "make lab        the lessons in JupyterLab; your own copies in notebooks/my"
 	@echo "make notebooks  build and execute the lessons anew from notebooks/src"
 	@echo "make course     an nbgrader course from the lessons"
@@ -30,6 +31,9 @@ reproduce: $(READY)
 
 test: $(READY) $(MEDIA)
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-slow: $(READY) $(MEDIA)
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
