@@ -521,7 +521,7 @@ WEIGHTS = {
     "contrastive-center": 0.1,
 }
 clipset, clips = practice_clips(settings.choose(smoke=2, quick=8, full=20))
-epochs = settings.choose(smoke=2, quick=12, full=20)
+epochs = settings.choose(smoke=2, quick=10, full=20)
 width = settings.choose(smoke=4, quick=8, full=16)
 place = Path(tempfile.mkdtemp(prefix="lesson09-"))
 
