@@ -129,6 +129,9 @@ def rewrite_links(
             there = posixpath.relpath(path, folder)
             return f"[{words}]({there}{'#' + anchor if anchor else ''})"
         if path.startswith("ecstfl/") and path.endswith(".py"):
+            if " " in words:
+                room = path.split("/")[1] if path.count("/") > 1 else "index"
+                return f"[{words}]({posixpath.relpath(f'api/{room}.rst', folder)})"
             return _to_docstring(words.strip("`"), path, root)
         if address and (root / path).exists():
             return f"[{words}]({address}/blob/main/{path})"

@@ -112,6 +112,8 @@ def test_guesses_become_forms_and_their_truth_waits_with_what_stands_between():
         ("[a](../ecstfl/losses/naive.py)", "", "{py:obj}`a <ecstfl.losses.naive>`"),
         ("[`Tap`](../ecstfl/models/tap.py)", "", "{py:obj}`Tap <ecstfl.models.tap.Tap>`"),
         ("[a](../ecstfl/__init__.py)", "", "{py:obj}`a <ecstfl>`"),
+        ("[all of it](../ecstfl/__init__.py)", "", "[all of it](../api/index.rst)"),
+        ("[a tap](../ecstfl/models/tap.py)", "", "[a tap](../api/models.rst)"),
         ("[`t`](../tests/toy.py)", "", "`t`"),
         ("[t](../tests/toy.py)", "https://x.y/z", "[t](https://x.y/z/blob/main/tests/toy.py)"),
         ("![p](faces.jpg) $[a](b.py)$", "", "![p](faces.jpg) $[a](b.py)$"),
