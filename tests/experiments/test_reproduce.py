@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import os
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from toy import toy_config, toy_data
 
 from ecstfl.cli import main as cli
@@ -23,31 +23,50 @@ from ecstfl.experiments.profiles import (
     plan_runs,
     select_clips,
 )
+from ecstfl.files import cores
 from ecstfl.losses.methods import method_names
 from ecstfl.runs.config import OptimConfig
 from ecstfl.runs.run_folder import claim, finished_run, run_directory
 from ecstfl.training import estimate, train_all
 
-
-def reproduce(folder, *more, env=None):
-    """Run the smoke profile below ``folder``; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ecstfl", "reproduce", "--profile", "smoke", *more],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env=env,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "leaked" not in done.stderr  # every process came to its own end
-    return done.stdout
+AS_ITS_USERS = """
+import sys
+from ecstfl.figures import maps
+maps._import_umap = lambda: None  # it compiles for 20 seconds
+maps.umap_map = lambda features, *_, **__: features[:, :2].astype(float)
+from ecstfl.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, smoke_cache):
+    """The folder and the output of the smoke profile, as its users run it."""
     folder = tmp_path_factory.mktemp("smoke")
-    return folder, reproduce(folder)
+    words = ["reproduce", "--profile", "smoke", "--cache", smoke_cache]
+    done = subprocess.run(
+        [sys.executable, "-c", AS_ITS_USERS, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=3000,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "leaked" not in done.stderr  # every process came to its own end
+    return folder, done.stdout
+
+
+@pytest.fixture
+def reproduce(monkeypatch, capsys, quick_maps, smoke_cache):
+    """Run the smoke profile below a folder, in this process; return what it printed."""
+
+    def run(folder, *more):
+        monkeypatch.chdir(folder)
+        words = ["reproduce", "--profile", "smoke", "--workers", "1", "--cache"]
+        assert cli.main([*words, str(smoke_cache), *more]) == 0
+        return capsys.readouterr().out
+
+    return run
 
 
 def test_the_plan_comes_first_and_the_table_and_figures_are_there(made):
@@ -69,7 +88,7 @@ def test_the_plan_comes_first_and_the_table_and_figures_are_there(made):
     assert "figures/smoke/umap.png" in out
 
 
-def test_a_second_time_everything_is_reused_and_said(made):
+def test_a_second_time_everything_is_reused_and_said(made, reproduce):
     folder, first = made
     stamps = {p: p.stat().st_mtime_ns for p in folder.glob("figures/**/*")}
     runs = {p: p.read_text() for p in folder.glob("results/smoke/runs/*/run.json")}
@@ -81,16 +100,19 @@ def test_a_second_time_everything_is_reused_and_said(made):
     assert again.split("Step 3")[1] == first.split("Step 3")[1]
 
 
-def test_a_lost_run_alone_is_trained_again_to_the_same_numbers(made, tmp_path):
+def test_a_lost_run_alone_is_trained_again_to_the_same_numbers(made, reproduce, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(made[0], folder)
     (lost,) = folder.glob("results/smoke/runs/ec-stfl-*")
     before = json.loads((lost / "run.json").read_text())
     shutil.rmtree(lost)
     # as many threads as each of the two runs had side by side: sums in another order drift apart
-    threads = str(max(1, (os.cpu_count() or 1) // 2))
-    against = ["--against", str(made[0] / "results/smoke")]
-    out = reproduce(folder, *against, env=os.environ | {"OMP_NUM_THREADS": threads})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, cores() // 2))
+    try:
+        out = reproduce(folder, "--against", str(made[0] / "results/smoke"))
+    finally:
+        torch.set_num_threads(threads)
     assert out.count("finished, reused") == 1
     repeat = (folder / "results/smoke/trained-again.md").read_text()
     assert repeat in out
@@ -110,7 +132,7 @@ def test_nothing_to_compare_with_is_said_before_anything_is_trained(tmp_path, ca
     assert not (tmp_path / "results" / "runs").exists()
 
 
-def test_without_training_an_incomplete_plan_is_rendered_and_marked(made, tmp_path):
+def test_without_training_an_incomplete_plan_is_rendered_and_marked(made, reproduce, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(made[0], folder)
     (lost,) = folder.glob("results/smoke/runs/ec-stfl-*")
@@ -164,22 +186,13 @@ def test_runs_claimed_elsewhere_are_left_alone(tmp_path):
     prepared.clipset, prepared.clips = clipset, clips
     places = Prepared()
     places.results = tmp_path
-    code = (
-        "import sys, time; from pathlib import Path; from ecstfl.runs.run_folder import claim\n"
-        "with claim(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
-    )
     directory = run_directory(tmp_path, theirs)
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, str(directory)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert other.stdout.readline().strip() == "held"
+    # a second handle of the lock, as of another process
+    with claim(directory) as held:
+        assert held
         train_all._train_pending(
             [mine, theirs], prepared, places, "cpu", lambda *_: None, lambda *_: None
         )
-    finally:
-        other.kill()
-        other.wait()
     assert finished_run(tmp_path, mine) is not None
     assert finished_run(tmp_path, theirs) is None
     with claim(directory) as free:
