@@ -159,7 +159,8 @@ class _Worker:
     def give(self, index: int, job: Any, name: str, time_limit: float) -> None:
         """Send a job; what was printed before it is forgotten."""
         self.index = index
-        self.words.truncate(0)
+        self.words.seek(0)  # the process writes at this place too: it shares the open file
+        self.words.truncate()
         self._send((job, name, time_limit), time_limit)
 
     def _send(self, message: Any, limit: float) -> None:

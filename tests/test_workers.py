@@ -48,6 +48,12 @@ def test_workers_survive_everything():
     assert problems[8] == "job 8: its process ended with code 3"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_the_name_of_a_crash_is_found_behind_what_was_printed_for_an_earlier_job():
+    *_, (_, _, problem) = run(["print", "segfault"], 1)
+    assert problem.startswith("job 1: its process ended with code -11 (Fatal Python error: Seg")
+
+
 NOISE = """
 import os, subprocess, sys, threading
 print("hello")

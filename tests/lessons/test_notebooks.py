@@ -102,7 +102,7 @@ def test_built_notebook_is_whole_and_clean(lesson):
     path = notebooks.complete_path(ROOT, lesson.name)
     book = books.read_notebook(path)
     nbformat.validate(book)
-    assert path.stat().st_size < 1_500_000
+    assert path.stat().st_size < 2_000_000  # a page on a phone; frames of sliders are most of it
     assert execution.examine_outputs(book, ["/home/", "/root/", "/tmp/", "/work/", "Users\\"]) == []
     ids = [cell.id for cell in book.cells]
     assert len(set(ids)) == len(ids)
@@ -466,7 +466,6 @@ def test_commands_report_bad_input_and_exit_with_2(tmp_path, monkeypatch, capsys
 
 def test_lesson_00_shows_todays_table_of_claims():
     built = books.read_notebook(notebooks.complete_path(ROOT, "00_start"))
-    shown = [
-        o.data["text/markdown"] for c in built.cells for o in c.get("outputs", []) if "data" in o
-    ]
+    outputs = [o for c in built.cells for o in c.get("outputs", [])]
+    shown = [o.get("data", {}).get("text/markdown") for o in outputs]
     assert claims.markdown() in shown, "lesson 00 shows an old table: build it again"

@@ -193,25 +193,3 @@ def test_a_checkpoint_of_another_loss_is_moved_aside(data, tmp_path):
     with pytest.warns(UserWarning, match="broken"):
         run = train_run(config, clipset, clips, tmp_path)
     assert len(run["history"]) == 2
-
-
-def test_a_checkpoint_from_before_the_baselines_still_resumes(data, tmp_path):
-    clipset, clips = data
-    config = toy_config(clipset, epochs=2)
-    whole = train_run(config, clipset, clips, tmp_path / "whole")
-
-    def kill(*_):
-        raise Killed
-
-    with pytest.raises(Killed):
-        train_run(config, clipset, clips, tmp_path / "killed", progress=kill)
-    path = run_directory(tmp_path / "killed", config) / "checkpoint.pt"
-    state = read_checkpoint(path, config.hash)
-    assert not state.pop("loss")
-    torch.save(state, path)
-    epochs = []
-    run = train_run(
-        config, clipset, clips, tmp_path / "killed", progress=lambda n, *_: epochs.append(n)
-    )
-    assert epochs == [2]
-    assert run["history"] == whole["history"]
