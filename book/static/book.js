@@ -1,4 +1,4 @@
-// Sliders that walk through frames, and guesses before results. No library, nothing is fetched.
+// Sliders that walk through frames, guesses before results, and formulas that scroll. No library, nothing is fetched.
 // Without this script the page shows each slider's figure as it stands, and every truth.
 "use strict";
 
@@ -113,6 +113,16 @@ function showProgress() {
   for (const card of document.querySelectorAll(".progress-card")) card.textContent = lines.join(" ");
 }
 
+// ---- formulas wider than the page scroll, also for whoever has no mouse
+async function letWideFormulasScroll() {
+  await window.MathJax?.startup?.promise;
+  for (const formula of document.querySelectorAll('mjx-container[display="true"]')) {
+    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
+    else formula.removeAttribute("tabindex");
+  }
+}
+
+for (const moment of ["load", "resize"]) window.addEventListener(moment, letWideFormulasScroll);
 document.querySelectorAll("figure.frames").forEach(walkThroughFrames);
 document.querySelectorAll("form.guess").forEach(askFirst);
 showProgress();
