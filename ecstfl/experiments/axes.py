@@ -115,12 +115,33 @@ def _sampler(base: RunConfig) -> list[Trial]:
     ]
 
 
-def _people(base: RunConfig) -> list[Trial]:
-    # As many steps for a third of the people: three times the epochs.
-    longer = replace(base.optim, epochs=3 * base.optim.epochs)
+def _bounded(base: RunConfig) -> list[Trial]:
+    bounded, free = (
+        replace(base, backbone=replace(base.backbone, fc_batch_norm=on)) for on in (True, False)
+    )
     return [
-        Trial("people to train on", "40", replace(base, train_groups=40, optim=longer)),
-        Trial("people to train on", "all", base),
+        Trial("features", "bounded by BatchNorm", bounded),
+        Trial("features", "not bounded", free),
+    ]
+
+
+def _people(base: RunConfig) -> list[Trial]:
+    # As many steps as with the 120 people of the embedded data's three training folds.
+    trials = [
+        Trial("people to train on", f"{n}", _longer(replace(base, train_groups=n), 120 / n))
+        for n in (20, 40, 80)
+    ]
+    return [*trials, Trial("people to train on", "all", base)]
+
+
+def _longer(base: RunConfig, times: float) -> RunConfig:
+    return replace(base, optim=replace(base.optim, epochs=round(times * base.optim.epochs)))
+
+
+def _noise(base: RunConfig) -> list[Trial]:
+    return [
+        Trial("wrong labels", f"{share:.0%}", replace(base, label_noise=share))
+        for share in (0.0, 0.2, 0.4)
     ]
 
 
@@ -143,7 +164,9 @@ AXES: dict[str, Axis] = {
     "sampler": _sampler,
     "batch": _of_training("batch", "batch", lambda b: (b // 2, b, 2 * b)),
     "epochs": _of_training("epochs", "epochs", lambda e: (e // 2, e, 2 * e)),
+    "bounded": _bounded,
     "people": _people,
+    "noise": _noise,
     "width": _widths,
     "cousins": _other_losses,
 }

@@ -10,7 +10,7 @@ paper    five folds, full-width C3D, 16 x 112 x 112          a GPU
 =======  ==================================================  =======================
 
 ``quick`` and ``full`` train every network in the same way: the kit's own recipe, which trains C3D
-from scratch in about two minutes on one core (``docs/recipe.md`` says what each part brings).
+from scratch in about four minutes on one core (``docs/recipe.md`` says what each part brings).
 ``paper`` keeps the authors' order of layers and AdamW.
 """
 

@@ -37,6 +37,7 @@ ADDED_LATER = {
     ("optim", "optimizer"): "adamw",
     ("optim", "muon_lr"): 0.02,
     ("train_groups",): 0,
+    ("label_noise",): 0.0,
     ("backbone", "pool_first"): False,
     ("backbone", "fc_batch_norm"): False,
     ("backbone", "open_start"): False,
@@ -126,6 +127,8 @@ class RunConfig:
             setting is made this way.
         seed: of initialisation, order, augmentation and dropout.
         train_groups: train on this many groups (people) only, drawn with the seed; 0 = all.
+        label_noise: share of the training clips, drawn with the seed, whose label is replaced by
+            another class, in [0, 1): an experiment. Held-out labels stay as they are.
     """
 
     data: str
@@ -141,6 +144,7 @@ class RunConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train_groups: int = 0
+    label_noise: float = 0.0
 
     def __post_init__(self) -> None:
         one_of("evaluate", self.evaluate, EVALUATIONS)
@@ -148,6 +152,10 @@ class RunConfig:
             raise UserError(f"a seed is a whole number from 0, got {self.seed}")
         if self.train_groups < 0:
             raise UserError(f"train_groups must not be negative, got {self.train_groups}")
+        if not 0 <= self.label_noise < 1:
+            raise UserError(
+                f"label_noise is a share of the clips in [0, 1), got {self.label_noise}"
+            )
 
     @property
     def hash(self) -> str:

@@ -36,7 +36,7 @@ from ecstfl.training.optimizers import set_learning_rates
 from ecstfl.training.reproducible import reproducible_arithmetic, seed_epoch
 from ecstfl.training.samplers import epoch_batches, parts_of_batch
 from ecstfl.training.scoring import add_held_out_scores
-from ecstfl.training.splits import split_clips
+from ecstfl.training.splits import split_clips, training_labels
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with (epochs done, epochs in all, the epoch's record)."""
@@ -81,7 +81,8 @@ def train_run(
         started -= seconds  # of the time before it was interrupted
         train, held_out = split_clips(clipset, config)
         train_clips, test_clips = (ClipBatches(clips, rows, device) for rows in (train, held_out))
-        labels, truth = (torch.from_numpy(clipset.labels[i]).to(device) for i in (train, held_out))
+        labels = torch.from_numpy(training_labels(clipset, train, config)).to(device)
+        truth = torch.from_numpy(clipset.labels[held_out]).to(device)
         with network_in_training(learner.model, config, device) as network:
             for epoch in range(len(history), epochs):
                 record = train_epoch(learner, network, train_clips, labels, config, epoch)

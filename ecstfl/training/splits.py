@@ -1,4 +1,7 @@
-"""Who trains and who is held out: whole folds, and of smaller training sets whole people."""
+"""Who trains and who is held out: whole folds, and of smaller training sets whole people.
+
+And which labels they train on: those of the data set, or with some made wrong on purpose.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import numpy as np
 
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.errors import UserError
+from ecstfl.labels import CLASSES
 from ecstfl.metrics.intervals import people
 from ecstfl.runs.config import RunConfig
 
@@ -42,3 +46,16 @@ def _drawn_people(who: np.ndarray, config: RunConfig) -> np.ndarray:
     if config.train_groups > len(known):
         raise UserError(f"train_groups is {config.train_groups}, but only {len(known)} can train")
     return np.random.default_rng(config.seed).permutation(known)[: config.train_groups]
+
+
+def training_labels(clipset: ClipSet, train: np.ndarray, config: RunConfig) -> np.ndarray:
+    """Return the labels (k,) int64 to train on, a share of them wrong if the run says so.
+
+    With ``label_noise`` that share of the clips, rounded, gets one of the other classes, each as
+    likely as the others. Every method with the same fold and seed trains on the same labels.
+    """
+    labels = clipset.labels[train].copy()
+    draws = np.random.default_rng([config.seed, config.fold])
+    wrong = draws.permutation(len(labels))[: round(config.label_noise * len(labels))]
+    labels[wrong] = (labels[wrong] + draws.integers(1, len(CLASSES), len(wrong))) % len(CLASSES)
+    return labels

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -212,18 +213,35 @@ def test_profiles_differ_only_in_price():
     assert np.prod([full.folds, len(full.seeds)]) >= 15
 
 
-def test_slow_bfloat16_is_told_only_where_it_is_asked_for_and_slow(monkeypatch):
+def test_the_other_precision_is_named_where_it_is_clearly_faster(monkeypatch):
     clipset, _ = toy_data(groups=5)
     plain = toy_config(clipset)
     half = dataclasses.replace(plain, optim=dataclasses.replace(plain.optim, precision="bf16"))
-    seconds = {"bf16": 3.0, "fp32": 1.0}
-    monkeypatch.setattr(estimate, "seconds_per_clip", lambda *a: seconds[a[-1]])
+    seconds, asked = {"bf16": 3.0, "fp32": 1.0}, []
+
+    def timed(*arguments):
+        asked.append(arguments[-1])
+        return seconds[arguments[-1]]
+
+    monkeypatch.setattr(estimate, "seconds_per_clip", timed)
     advice = estimate.bfloat16_advice(half, None, 1, "cpu")
     assert "3.0 times as long" in advice
     assert "--precision fp32" in advice
-    assert estimate.bfloat16_advice(plain, None, 1, "cpu") is None
+    assert estimate.bfloat16_advice(plain, None, 1, "cuda") is None
     seconds["bf16"] = 1.2
     assert estimate.bfloat16_advice(half, None, 1, "cpu") is None
+    seconds["bf16"] = 0.5
+    advice = estimate.bfloat16_advice(plain, None, 1, "cuda")
+    assert "--precision bf16 this cuda takes 0.50 of the time" in advice
+    assert estimate.bfloat16_advice(half, None, 1, "cuda") is None
+    # a processor without the units is not asked to emulate them
+    asked.clear()
+    units = types.SimpleNamespace(_is_mkldnn_bf16_supported=lambda: False)
+    monkeypatch.setattr(estimate.torch.ops, "mkldnn", units)
+    assert estimate.bfloat16_advice(plain, None, 1, "cpu") is None
+    assert asked == []
+    units._is_mkldnn_bf16_supported = lambda: True
+    assert "--precision bf16 this cpu" in estimate.bfloat16_advice(plain, None, 1, "cpu")
 
 
 def test_chosen_methods_are_a_part_of_the_same_plan():

@@ -34,8 +34,8 @@ def data():
 
 @pytest.fixture(scope="module")
 def many_people():
-    """Enough for the axis that trains on 40 of them."""
-    return toy_data(groups=70)[0]
+    """Enough for the axis that trains on 80 of them."""
+    return toy_data(groups=140)[0]
 
 
 def planned(profile, clipset, axes, **chosen):
@@ -64,7 +64,7 @@ def toy_profile(clipset, epochs=2):
 
 def test_no_planned_run_can_see_its_test_fold(data):
     clipset, _ = data
-    axes = [name for name in AXES if name != "people"]  # the toy data have no 40 people
+    axes = [name for name in AXES if name != "people"]  # the toy data have no 80 people
     trials, runs = planned(quick(), clipset, axes, folds=(1, 4))
     folds = np.array([c.fold for c in clipset])
     assert len(runs) == len(set(runs)) == len({r.name for r in runs})
@@ -87,12 +87,16 @@ def test_an_axis_changes_one_thing(many_people, name):
     changed = {
         part
         for trial in trials
-        for part in ("loss", "backbone", "optim", "train_groups")
+        for part in ("loss", "backbone", "optim", "train_groups", "label_noise")
         if getattr(trial.setting, part) != getattr(base, part)
     }
-    expected = {"people": {"train_groups", "optim"}}  # as many steps from fewer people
+    expected = {
+        "people": {"train_groups", "optim"},  # as many steps from fewer people
+        "noise": {"label_noise"},
+    }
     loss = {"patent", "paper", "released", "center", "warmup", "cousins"}
-    single = {"loss"} if name in loss else {"backbone"} if name in ("tap", "width") else {"optim"}
+    network = {"tap", "width", "bounded"}
+    single = {"loss"} if name in loss else {"backbone"} if name in network else {"optim"}
     assert changed == expected.get(name, single)
     assert len({t.value for t in trials}) == len({t.setting for t in trials}) == len(trials)
 

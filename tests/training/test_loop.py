@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from toy import toy_config, toy_data
 
 from ecstfl.errors import UserError
@@ -19,7 +20,7 @@ from ecstfl.training import forward
 from ecstfl.training.loop import train_run
 from ecstfl.training.optimizers import learning_rate
 from ecstfl.training.samplers import epoch_batches, parts_of_batch
-from ecstfl.training.splits import split_clips
+from ecstfl.training.splits import split_clips, training_labels
 
 VOLATILE = ("seconds", "finished", "provenance")
 
@@ -157,6 +158,7 @@ OTHER_TRAININGS = {
     "parts": {"optim": OptimConfig(epochs=3, batch=14, lr=5e-3, accumulate=2)},
     "warm-up": {"loss": LossConfig("ec-stfl", weight=0.1, warmup=0.5)},
     "fewer people": {"train_groups": 4},
+    "wrong labels": {"label_noise": 0.3},
     "Muon": {"optim": OptimConfig(epochs=3, batch=14, lr=5e-3, optimizer="muon")},
     "Muon, bf16": {
         "optim": OptimConfig(epochs=3, batch=14, lr=5e-3, optimizer="muon", precision="bf16")
@@ -231,6 +233,33 @@ def test_smaller_training_sets_are_nested_and_hold_whole_people(data):
     assert chosen[0] < chosen[1] < chosen[2]
     with pytest.raises(UserError, match="train_groups is 9, but only 8 can train"):
         split_clips(clipset, toy_config(clipset, method="softmax", train_groups=9))
+
+
+def test_a_share_of_the_training_labels_is_wrong_and_the_same_for_every_method(data):
+    clipset, _ = data
+    train, _ = split_clips(clipset, toy_config(clipset))
+    right = clipset.labels[train]
+    np.testing.assert_array_equal(training_labels(clipset, train, toy_config(clipset)), right)
+    told = {}
+    for seed in (0, 1):
+        for method in ("softmax", "ec-stfl"):
+            config = toy_config(clipset, method=method, seed=seed, label_noise=0.25)
+            told[method, seed] = training_labels(clipset, train, config)
+            assert (told[method, seed] != right).sum() == round(0.25 * len(train))
+            assert set(told[method, seed]) <= set(range(7))
+        np.testing.assert_array_equal(told["softmax", seed], told["ec-stfl", seed])
+    assert (told["softmax", 0] != told["softmax", 1]).any()
+    np.testing.assert_array_equal(clipset.labels[train], right)  # the data set keeps its own
+
+
+def test_wrong_labels_are_spread_over_the_other_classes(data):
+    clipset, _ = data
+    train = np.tile(np.arange(len(clipset)), 200)
+    config = toy_config(clipset, label_noise=0.5)
+    moved = (training_labels(clipset, train, config) - clipset.labels[train]) % 7
+    counts = np.bincount(moved, minlength=7)
+    assert counts[0] == len(train) - round(0.5 * len(train))
+    assert stats.chisquare(counts[1:]).pvalue > 1e-4
 
 
 def test_clips_without_a_group_count_as_people_of_their_own(data):
