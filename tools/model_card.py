@@ -221,6 +221,7 @@ def render_card(facts: dict[str, Any]) -> str:
         f"- trained with {method}{arithmetic}; "
         f"{optim['epochs']} epochs, batch {optim['batch']}, "
         f"seed {config['seed']}, {config['profile']} profile; the last epoch, chosen by no one",
+        f"- optimiser: {_optimizer(optim)}; augmentation: {_augmentation(view)}",
         f"- faces: {where['backend']}, alignment {where['alignment']}, margin {where['margin']:g}, "
         f"{where['frames']} frames by {where['temporal']} at {where['size']} px (in the file's "
         "header; prediction uses the same)",
@@ -333,6 +334,19 @@ def _real_faces(measured: list[dict[str, Any]]) -> list[str]:
         lines += ["", f"### {facts['name']}", "", f"{told} `{facts['command']}`.", ""]
         lines += tables(facts)
     return [*lines, ""]
+
+
+def _optimizer(optim: dict[str, Any]) -> str:
+    if optim.get("optimizer") == "muon":
+        return f"Muon {optim['muon_lr']:g} (kernels, matrices), AdamW {optim['lr']:g} (the rest)"
+    return f"AdamW {optim['lr']:g}"
+
+
+def _augmentation(view: dict[str, Any]) -> str:
+    """Name every setting that changes a clip, with its strength."""
+    plain = {"size", "frames", "crop"}  # what every clip goes through
+    used = [f"{name} {value:g}" for name, value in view.items() if name not in plain and value]
+    return ", ".join(used) or "none"
 
 
 def _share(words: str, value: float | None) -> str:

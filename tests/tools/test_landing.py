@@ -88,6 +88,8 @@ def test_a_run_lands_with_card_and_temperature(runs, tmp_path):
     card = (tmp_path / "MODEL_CARD.md").read_text()
     assert HONESTY in card
     assert "rendered faces (synthetic)" in card
+    assert f"optimiser: AdamW {config.optim.lr:g}; augmentation: " in card
+    assert f"shift {config.augment.shift:g}" in card
     assert f"{100 * run['uar']:.1f} %" in card
     assert "None" not in card
     assert "nan" not in card.split()
