@@ -56,7 +56,7 @@ book: $(BOOK)/env/.ready
 	$(BOOKBIN)/python -m sphinx -c book -b html -j auto -q $(ARGS) $(BOOK)/source $(BOOK)/html
 	@echo "Open $(BOOK)/html/index.html"
 
-book-test: $(BOOK)/env/.ready
+book-test: book
 	$(BOOKBIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt pytest $(call extra,browser)
 	ECSTFL_BOOK=$(BOOK)/html $(BOOKBIN)/python -m pytest --noconftest tests/book $(ARGS)
