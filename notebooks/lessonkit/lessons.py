@@ -6,6 +6,7 @@ ipywidgets and without a GPU, and says what to do in one sentence when it cannot
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import html
@@ -83,15 +84,25 @@ def _readable_errors() -> None:
     shell = _shell()
     if shell is None:
         return
+    waiting: dict[str, str] = {}  # what a cell would have made -> the exercise that it waits for
 
     def show(shell: Any, kind: type, value: BaseException, tb: Any, tb_offset: Any = None) -> None:
+        unsolved = re.fullmatch(r"Exercise \d+\.\d+", str(value))
+        exercise = str(value) if unsolved else waiting.get(getattr(value, "name", ""))
+        if exercise:
+            waiting.update(dict.fromkeys(_made_by(shell.user_ns["In"][-1]), exercise))
         if isinstance(value, UserError):
             lines = [str(value)]
-        elif re.fullmatch(r"Exercise \d+\.\d+", str(value)):
-            lines = [f"{value} is not solved yet: write it above, then run this cell."]
+        elif unsolved:
+            lines = [f"{exercise} is not solved yet: write it above, then run this cell."]
+        elif exercise:
+            lines = [
+                f"{value.name} is made by a cell above that waits for {exercise}: solve that one, "  # type: ignore[attr-defined]
+                "run the cell, then this one."
+            ]
         else:
             lines = shell.InteractiveTB.structured_traceback(kind, value, tb)
-        if isinstance(value, NameError):
+        if isinstance(value, NameError) and not exercise:
             lines += [
                 "",
                 "If a cell above defines this name, run it first (Run > Run All Above Selected "
@@ -103,6 +114,16 @@ def _readable_errors() -> None:
     shell.run_line_magic("matplotlib", "inline")
     describe_figures(shell)
     matplotlib.style.use("default")  # whatever the reader's matplotlibrc says: no LaTeX is needed
+
+
+def _made_by(cell: str) -> set[str]:
+    """Return the names that a cell gives a value to; none of a cell that is no plain Python."""
+    try:
+        nodes = list(ast.walk(ast.parse(cell)))
+    except SyntaxError:
+        return set()
+    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return stored | {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
 
 
 _LESSON_CHECKS: Final = (

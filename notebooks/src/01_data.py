@@ -184,7 +184,7 @@ assert np.isfinite(package).all()
 # DFEW's order is Happy, Sad, Neutral, Angry, Surprise, Disgust, Fear. Here is one of the invented people
 # of the embedded data, with each expression where the face moves most:
 
-# %%
+# %% closed=true
 truth = load_truth()
 person = 21
 strip = {}
@@ -680,7 +680,7 @@ for design, (x, y, folds) in designs.items():
         for model in leakage.MODELS
     }
 
-# %%
+# %% closed=true
 gain = {d: {m: np.mean(f) - h for m, (h, f) in row.items()} for d, row in scores.items()}
 assert gain["as it is"]["nearest"] < 0.01
 assert 0.06 < gain["scenes cut in two"]["nearest"] < 0.11
@@ -719,7 +719,7 @@ def moment(expression="Surprise", person=21, frame=10):
 
 play(moment, still=False, expression=list(CLASSES), person=(0, 199), frame=(0, 25))
 
-# %%
+# %% closed=true
 clip, seen = lessons.embedded_clip("Surprise", person)
 known = truth[clip]
 assert known.units.shape == (len(seen), 23)

@@ -4,15 +4,14 @@
 # %% [markdown] part="header"
 # # 02 · Faces: find them, align them
 #
-# A head turns, comes nearer, leaves the picture. So every face is found, and brought to the same place,
-# size and angle. What is lost on the way?
+# Every face is found, and brought to the same place, size and angle. What is lost on the way?
 #
 # **You will learn to** *compare* boxes, *drop* frames without a face, *fit* an alignment by least
 # squares, *measure* landmarks against the truth, and *judge* what alignment does to the mouth.
 #
 # | | |
 # |---|---|
-# | Before this | lesson 01; least squares; a little geometry of the plane |
+# | Before this | lesson 01; least squares |
 # | Time | {{minutes}} min to run (quick profile, two CPU cores); no GPU is used |
 # | Memory | {{memory}} at the peak; no GPU memory |
 # | Data | embedded clips: rendered faces, no person was filmed |
@@ -43,9 +42,8 @@ settings = lessons.start("02")
 # %% [markdown]
 # ## Find
 #
-# The default detector is RetinaFace. It gives for each face a box, a score and five points: eyes, nose, corners
-# of the mouth (left and right are those of the image). Here are clips of the *wild* split, the hardest we
-# have:
+# RetinaFace gives for each face a box, a score and five points: eyes, nose, corners of the mouth (left and
+# right are those of the image). Here are the hardest clips that we have, the *wild* split:
 
 # %%
 detector = RetinaFace()
@@ -69,8 +67,8 @@ print(
 )
 
 # %% [markdown]
-# One number compares two boxes, the **[intersection over union](../docs/glossary.md#iou)** (IoU): the area
-# that both share over the area that either covers.
+# Two boxes are compared by their **[intersection over union](../docs/glossary.md#iou)** (IoU): the area that
+# both share over the area that either covers.
 
 # %% [markdown] exercise="2.1" part="task" level=1
 # ### Exercise 2.1: How much do two boxes share?
@@ -185,25 +183,25 @@ assert sum(s > 0.3 for s in shared) == len(wild)
 plots_faces.found_faces(pictures, found, boxes, shared)
 
 # %% [markdown]
-# Both boxes mean "the face" and do not draw its border alike. So a face counts as found from an overlap of
-# 0.3 or 0.5, and never from 1.
+# Nobody draws the border of a face alike. So a face counts as found from an overlap of 0.3 or 0.5, never
+# from 1.
 #
 # ## Drop: frames without a face
 #
-# Claim 2 drops frames in which no face is found. What is left over what there was is the
+# Claim 2 drops frames without a face. The share that is left is the
 # **[coverage](../docs/glossary.md#coverage)**. The paper keeps a clip when it is at least a half.
 
 # %% [markdown] exercise="2.2" part="task" level=2
 # ### Exercise 2.2: What is kept?
 #
-# Write `keep_frames(found, minimum=0.5)`. `found` is a list with one entry for each frame: something, or
-# `None` where no face was found. Return three things: the list of the numbers of the frames that are kept
-# (counted from 0), the coverage, and whether the clip is kept. Exactly `minimum` is enough; a clip
-# without any frame has coverage 0 and is not kept.
+# Write `keep_frames(found, minimum=0.5)`. `found` has one entry for each frame: something, or `None` where
+# no face was found. Return three things: the list of the numbers of the frames that are kept (from 0), the
+# coverage, and whether the clip is kept. Exactly `minimum` is enough; a clip without any frame has coverage
+# 0 and is not kept.
 #
 # <details><summary>Hint 1</summary><code>enumerate(found)</code> gives number and entry.</details>
 # <details><summary>Hint 2</summary><code>is not None</code>: an entry may be 0 or empty and still be a face.</details>
-# <details><summary>Hint 3</summary>Divide by the number of <em>all</em> frames, and think of none.</details>
+# <details><summary>Hint 3</summary>Divide by <em>all</em> frames, and think of none.</details>
 
 
 # %% exercise="2.2" part="answer"
@@ -303,8 +301,7 @@ def keep_frames(found, minimum=0.5):
 
 
 # %% [markdown]
-# Some embedded clips lose their face: black frames, the background, a head seen from behind. The truth says
-# which, so the detector can be marked:
+# Some embedded clips lose their face. The truth says where, so the detector can be marked:
 
 # %% closed=true
 rows = {row["clip"]: row for row in read_manifest() if row["split"] == "default"}
@@ -324,13 +321,12 @@ assert all(0.5 < hit.mean() < 1 for _, hit in coverage.values())
 plots_faces.coverage_rows(coverage)
 
 # %% [markdown]
-# One trap is left open by the claim: after dropping, frames 6 and 12 stand side by side as if no time had
-# passed. The package remembers their numbers.
+# A trap: after dropping, frames 6 and 12 stand side by side as if no time had passed. The package remembers
+# their numbers.
 #
 # ## How good are the landmarks?
 #
-# On rendered faces every [landmark](../docs/glossary.md#landmark) is known. Errors are given in percent of the
-# face's side.
+# On rendered faces every [landmark](../docs/glossary.md#landmark) is known.
 
 # %%
 tremble = guess_choice(
@@ -374,8 +370,8 @@ tremble.truth(
 )
 
 # %% [markdown]
-# A steady offset moves the whole clip and hurts nobody. What changes from frame to frame hurts: the network
-# sees motion that nobody made. Smoothing over time halves it.
+# A steady offset hurts nobody. What changes from frame to frame does: the network sees motion that nobody
+# made. Smoothing over time halves it.
 #
 # ## Align: a fit by hand
 #
@@ -383,8 +379,8 @@ tremble.truth(
 #
 # $$u = a x - b y + c, \qquad v = b x + a y + d.$$
 #
-# Five points give ten equations for four unknowns: we ask for the least sum of squares. The targets are the
-# five points of ArcFace's **template** in a crop of 112 x 112 pixels:
+# Five points give ten equations for four unknowns: we take the least sum of squares. The targets are
+# ArcFace's **template** in a crop of 112 x 112 pixels:
 
 # %%
 for name, (u, v) in zip(plots_faces.POINT_NAMES, align.template(112), strict=True):
@@ -393,8 +389,8 @@ for name, (u, v) in zip(plots_faces.POINT_NAMES, align.template(112), strict=Tru
 # %% [markdown] exercise="2.3" part="task" level=3
 # ### Exercise 2.3: The least-squares similarity
 #
-# Write `similarity(source, target)`: the (2, 3) matrix `[[a, -b, c], [b, a, d]]` that takes
-# `source` (K, 2) to `target` (K, 2) by least squares. K is at least 2.
+# Write `similarity(source, target)`: the (2, 3) matrix `[[a, -b, c], [b, a, d]]` that takes `source` (K, 2)
+# to `target` (K, 2) by least squares, K at least 2.
 #
 # <details><summary>Hint 1</summary>Write the equations as <code>A @ (a, b, c, d) = targets</code>: a row
 # <code>[x, -y, 1, 0]</code> for each u, and a row <code>[y, x, 0, 1]</code> for each v.</details>
@@ -509,7 +505,7 @@ def similarity(source, target):
 
 
 # %% [markdown]
-# Now by complex numbers, and by the package, for the faces found above:
+# By complex numbers and by the package, for the faces above:
 
 # %%
 gap = 0.0
@@ -542,8 +538,8 @@ plots_faces.mean_faces(whole, aligned)
 # %% [markdown]
 # ## What alignment does to the mouth
 #
-# Two of the five points are corners of the mouth. When the jaw drops, the fit sees two points go down and
-# concludes that, in part, the *head* did.
+# Two of the five points are corners of the mouth. When the jaw drops, the fit takes part of that for a
+# motion of the *head*.
 
 # %%
 jaw = guess_number(
@@ -557,11 +553,11 @@ jaw
 # `before` and `after` are the five points (5, 2) of a face whose head stands still while its mouth moves.
 # `fit(points)` returns the (2, 3) matrix of a frame. Write `kept(before, after, fit)`: how far the middle of
 # the mouth (the mean of rows 3 and 4) moves **in the crop** when each frame has its own fit, divided by
-# how far it moves in the crop when the fit of `before` is used for both.
+# how far it moves there with the fit of `before` for both.
 #
 # <details><summary>Hint 1</summary><code>align.transform_points(points, matrix)</code> takes points into a crop.</details>
-# <details><summary>Hint 2</summary>You need three places: before with its fit, after with its own fit, and
-# after with the fit of before.</details>
+# <details><summary>Hint 2</summary>Three places: before with its fit, after with its own, after with that of
+# before.</details>
 
 
 # %% exercise="2.4" part="answer"
@@ -674,9 +670,8 @@ known_jaw = np.array([[0, 0], [0, 0], [0, 0], [0, 20], [0, 20]]) + 2 * align.tem
 jaw.truth(100 * mouth.kept_share(np.stack([2 * align.template(112), known_jaw]), "points5"))
 
 # %% [markdown]
-# Then why not align by the eyes alone? Two points close together make a shaky lever: an error of a pixel
-# at an eye swings the chin by several. A third way (`rigid68`) fits what neither mouth nor lids move. What each
-# keeps, and what it makes of a pixel of noise:
+# Then why not align by the eyes alone? An error of a pixel at an eye swings the chin by several. A third way
+# (`rigid68`) fits what neither mouth nor lids move. What each keeps, and what it makes of a pixel of noise:
 
 # %% closed=true
 known = truth["c0021_neutral"]
@@ -701,8 +696,7 @@ assert 1.9 < table["eyes"][2] / table["points5"][2] < 2.2
 plots_faces.alignment_tradeoff(table)
 
 # %% [markdown]
-# And in a whole clip, where the head moves as well? The dashed line is the height at which the template has
-# the mouth; the dot is its true middle.
+# In a whole clip the head moves as well. Dashed: the template's height of the mouth. Dot: its true middle.
 
 
 # %% closed=true
@@ -721,8 +715,8 @@ play(
 )
 
 # %% [markdown]
-# Five points hold the *place* of the mouth still, and leave its *shape*: the lips open nearly as wide as
-# before. So a network can still read a jaw drop. Over many clips:
+# Five points hold the *place* of the mouth still and leave its *shape*: a network can still read a jaw drop.
+# Over many clips:
 
 
 # %% closed=true
@@ -751,10 +745,9 @@ assert moved["Surprise", "points5"][1] > 0.8 * moved["Surprise", "eyes"][1]
 
 # %% [markdown]
 # Neutral mouths travel too when the eyes alone are held: part of what five points take away was head
-# motion after all. Which is better for recognition? It takes a run that changes one thing:
-# `PreprocessConfig(alignment=...)`.
+# motion. Which is better for recognition, only a run can tell: `PreprocessConfig(alignment=...)`.
 #
-# The claim says *affine*. A full affine map has two numbers more, and fits five points better.
+# The claim says *affine*: two numbers more, and a better fit.
 
 # %%
 better = guess_choice(
@@ -794,11 +787,11 @@ assert shares["affine"] < 0.1 < shares["similarity"]
 better.truth("less than the similarity", "It squeezes the open mouth to where the closed one was.")
 
 # %% [markdown]
-# The better a fit, the more of the expression it takes away. The package fits similarities.
+# The better the fit, the more of the expression it takes away. The package fits similarities.
 #
 # ## All of claim 2, in a call
 #
-# Read, find, drop, align, and bring to 16 frames (lesson 03):
+# Find, drop, align, and bring to 16 frames (lesson 03):
 
 # %%
 clip = clips[sorted(gone["black"], key=lambda r: -int(r["faceless_frames"]))[0]["clip"]]
@@ -867,22 +860,20 @@ progress()
 # ## Summary
 #
 # * IoU compares boxes; coverage says how much of a clip shows a face.
-# * A similarity has four numbers, fitted by least squares.
-# * Steady landmark errors are harmless; trembling is motion that nobody made.
-# * Fitting the mouth hides where it goes and leaves how wide it opens; fitting the eyes alone keeps all, and
+# * A similarity has four numbers. Steady landmark errors are harmless, trembling is not.
+# * Fitting the mouth hides where it goes, not how wide it opens; fitting the eyes alone keeps all, and
 #   trembles twice as much.
 #
 # ## What can go wrong
 #
-# * Left and right: of the image, or of the person? Swapped points turn the face upside down.
-# * BGR for RGB: detectors find most faces, a little worse. Nothing tells you.
-# * A second face in the picture.
+# * Left and right of the image, or of the person? Swapped points turn the face upside down.
+# * BGR for RGB: detectors find faces a little worse, and nothing tells you.
 # * Crops of training and test by different detectors: two data sets under one name.
 #
 # ## Further reading
 #
 # * [From video to aligned clips](../docs/faces.md): backends, options, and what was measured.
-# * Deng et al., *RetinaFace*, CVPR 2020; its weights were trained on WIDER FACE, whose images may not be used
+# * Deng et al., *RetinaFace*, CVPR 2020. Its weights come from WIDER FACE, whose images may not be used
 #   commercially.
 # * Umeyama, *Least-squares estimation of transformation parameters between two point patterns*, PAMI 1991.
 # * Bulat and Tzimiropoulos, *How far are we from solving the 2D and 3D face alignment problem?*, ICCV 2017.

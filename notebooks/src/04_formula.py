@@ -4,18 +4,18 @@
 # %% [markdown] part="header"
 # # 04 · The EC-STFL formula
 #
-# Pull clips of one expression together, push different expressions apart: one fraction says it.
-# You write it three times, each time faster. At the end your own loss trains a network before your eyes.
+# Pull clips of one expression together, push different expressions apart: one fraction says it. At the end
+# your own loss trains a network before your eyes.
 #
 # **You will learn to** *compute* the loss by hand, *vectorise* it, *check* a gradient, *compare* the
 # published definitions, and *watch* what a loss does to features.
 #
 # | | |
 # |---|---|
-# | Before this | lesson 00; tensors and autograd of PyTorch |
+# | Before this | lesson 00; PyTorch's autograd |
 # | Time | {{minutes}} min to run (quick profile, two CPU cores); no GPU is used |
 # | Memory | {{memory}} at the peak; no GPU memory |
-# | Data | points that we draw ourselves; at the end 120 embedded clips (synthetic: rendered faces) |
+# | Data | drawn points; at the end 120 embedded clips (synthetic: rendered faces) |
 # | Source | CN112101119A claim 3, [0020], [0042]; Jiang et al. 2020, Eqs. 6 to 9; released code of 2024 |
 # | Exercises | {{exercises}} |
 
@@ -40,16 +40,15 @@ settings = lessons.start("04")
 # %% [markdown]
 # ## The fraction
 #
-# A batch holds $n$ clips. The network turns clip $i$ into a feature vector $x_i$; $d_{ij} =
-# \lVert x_i - x_j \rVert$ is the distance of two clips. $N_i$ are the clips of the batch with the label
-# of $x_i$, **itself included**. Claim 3 of the patent reads
+# The network turns clip $i$ of a batch of $n$ into a feature vector $x_i$; $d_{ij} = \lVert x_i - x_j \rVert$.
+# $N_i$ are the clips of the batch with the label of $x_i$, **itself included**. Claim 3 reads
 #
 # $$L_{EC} = \sum_{i=1}^{n} \frac{a_i}{b_i}, \qquad
 #   a_i = \sum_{j \in N_i} \frac{d_{ij}}{|N_i|}, \qquad
 #   b_i = \sum_{j \notin N_i} \frac{d_{ij}}{|N_j|}.$$
 #
-# So $a_i$ is the mean distance of clip $i$ to its own class, and $b_i$ is the **sum, over the other
-# classes, of the mean distance to that class**. Four points on a line are enough to see it:
+# So $a_i$ is the mean distance to the own class, and $b_i$ the **sum, over the other classes, of the mean
+# distance to that class**. Four points on a line:
 
 # %%
 x4 = [[0.0], [1.0], [4.0], [5.0]]
@@ -62,11 +61,10 @@ print(f"clip 0: a = {a_0}, b = {b_0}, ratio = {a_0 / b_0:.4f}")
 # %% [markdown] exercise="4.1" part="task" level=1
 # ### Exercise 4.1: Who is in $N_i$?
 #
-# Write `class_mates(y, i)`: the indices of all samples with the label of sample `i`, in ascending
-# order.
+# Write `class_mates(y, i)`: the indices of all samples with the label of sample `i`, ascending.
 #
-# <details><summary>Hint 1</summary>Read the sentence about $N_i$ again: is $i$ one of them?</details>
-# <details><summary>Hint 2</summary>A list comprehension over <code>range(len(y))</code> with one condition.</details>
+# <details><summary>Hint 1</summary>Is $i$ in $N_i$?</details>
+# <details><summary>Hint 2</summary>A list comprehension over <code>range(len(y))</code>.</details>
 
 
 # %% exercise="4.1" part="answer"
@@ -133,11 +131,11 @@ def class_mates(y, i):
 # ### Exercise 4.2: One term of the sum
 #
 # Write `ratio(x, y, i)`: $a_i / b_i$ in plain Python. `x` is a list of feature vectors (lists of
-# numbers), `y` the labels, distances are Euclidean. You may count on a second class in the batch.
+# numbers), `y` the labels, distances are Euclidean. There is a second class in the batch.
 #
-# <details><summary>Hint 1</summary>Two sums, one over the clips of the class, one over all others.</details>
-# <details><summary>Hint 2</summary>Mind the two different counts: above it is $|N_i|$, the same for the whole
-# sum; below it is $|N_j|$, the size of <em>the other</em> clip's class.</details>
+# <details><summary>Hint 1</summary>Two sums: over the clips of the class, and over all others.</details>
+# <details><summary>Hint 2</summary>Two counts: above $|N_i|$, the same for the whole sum; below $|N_j|$, the size
+# of <em>the other</em> clip's class.</details>
 # <details><summary>Hint 3</summary>For clip 0 of <code>x4</code> the answer is 0.5 / 4.5.</details>
 
 
@@ -268,9 +266,8 @@ def ratio(x, y, i):
 # %% [markdown]
 # ## From loops to matrices
 #
-# The sum of all ratios is the loss. As a loop it is exact and far too slow for training; the package
-# keeps it as `ecstfl.losses.naive`, to check the fast code. With the matrix `d` of all distances, and
-# the matrix `same` that is true where two labels agree, each $a_i$ and each $b_i$ is a row sum:
+# The sum of all ratios is the loss. As a loop it is far too slow for training. With the matrix `d` of all
+# distances, and `same`, true where two labels agree, each $a_i$ and each $b_i$ is a row sum:
 
 # %%
 print(f"sum of the four ratios: {reference.patent(x4, y4):.6f}")
@@ -284,11 +281,11 @@ print(same.int().numpy())
 # ### Exercise 4.3: No loop
 #
 # Write `patent_loss(x, y)` for tensors `x` (n, d) and `y` (n,): the whole sum, without a Python loop.
-# Take the distances from `torch.cdist` as above. Classes may differ in size.
+# Take `torch.cdist` as above. Classes may differ in size.
 #
 # <details><summary>Hint 1</summary><code>size = same.sum(1)</code> is $|N_i|$ for every i at once.</details>
-# <details><summary>Hint 2</summary>Below, column j is divided by $|N_j|$: a row sum of
-# <code>d / size</code> divides column j by <code>size[j]</code>, because a vector meets the last axis.</details>
+# <details><summary>Hint 2</summary><code>d / size</code> divides column j by <code>size[j]</code>, which is $|N_j|$:
+# a vector meets the last axis.</details>
 # <details><summary>Hint 3</summary><code>(d * ~same / size).sum(1)</code> is b. Now a, and the sum of a / b.</details>
 
 
@@ -403,7 +400,7 @@ def patent_loss(x, y):
 
 
 # %% [markdown]
-# The package's `ec_stfl_loss` brings its own gradient, too. Loop and package must agree to the last digits:
+# Loop and package must agree to the last digits:
 
 # %%
 for form, gap in formula.loop_and_package(settings.choose(smoke=24, quick=60, full=120)).items():
@@ -413,8 +410,8 @@ for form, gap in formula.loop_and_package(settings.choose(smoke=24, quick=60, fu
 # %% [markdown]
 # ## The gradient: who pulls whom?
 #
-# Training moves $x_i$ against the gradient. To find it without a formula, move one coordinate a little to
-# both sides, and divide the change of the loss by the way that you went:
+# Training moves $x_i$ against the gradient. Without a formula: move one coordinate a little to both sides, and
+# divide the change of the loss by the way.
 #
 # $$\frac{\partial L}{\partial x} \approx \frac{L(x + h) - L(x - h)}{2h}.$$
 
@@ -424,9 +421,9 @@ for form, gap in formula.loop_and_package(settings.choose(smoke=24, quick=60, fu
 # Write `finite_difference(f, x, h=1e-5)`: the central difference of the scalar function `f` at the
 # tensor `x`, for every entry. Leave `x` as it was.
 #
-# <details><summary>Hint 1</summary>Two nested loops, or one over <code>x.numel()</code> with
-# <code>step.view(-1)[k] = h</code> on a tensor of zeros.</details>
-# <details><summary>Hint 2</summary><code>f(x + step) - f(x - step)</code> makes new tensors, so that x is safe.</details>
+# <details><summary>Hint 1</summary>A loop over <code>x.numel()</code>, with <code>step.view(-1)[k] = h</code> on a
+# tensor of zeros.</details>
+# <details><summary>Hint 2</summary><code>f(x + step) - f(x - step)</code> leaves x alone.</details>
 
 
 # %% exercise="4.4" part="answer"
@@ -536,8 +533,8 @@ def finite_difference(f, x, h=1e-5):
 
 
 # %% [markdown]
-# Three ways to one gradient: your method on the plain loop, autograd through the matrices, and the
-# package's closed form ([derived here](../docs/loss.md)).
+# Three ways to one gradient: yours, autograd, and the package's closed form
+# ([derived here](../docs/loss.md)).
 
 # %%
 gaps = formula.gradients(*plots_formula.toy_points(per_class=4))
@@ -547,7 +544,7 @@ assert gaps["autograd"] < 1e-12
 assert gaps["finite differences"] < 1e-7
 
 # %% [markdown]
-# Each arrow shows where the loss moves a point. Move the classes apart, or make them wider.
+# Each arrow shows where the loss moves a point:
 
 # %%
 play(
@@ -560,7 +557,7 @@ play(
 
 # %% [markdown]
 # The arrows lead to the own class, and a far point is pulled about as hard as a near one: the slope of a
-# distance is a unit vector. Where classes lie on top of each other, the arrows cross.
+# distance is a unit vector.
 #
 # ## One name, several definitions
 #
@@ -573,13 +570,13 @@ play(
 # | paper, as printed | Eqs. 6 to 8 weigh pairs with $P$ and $Q$ | | an erratum, see below |
 # | released | $\frac{1}{n^2} \sum_i a_i \cdot \frac{\sum_{j \notin N_i} 1/(d_{ij} + 10^{-6})}{\text{negatives of } i + 1}$ | L1 | code of 2024 |
 #
-# In Eqs. 6 to 8 of the paper $P$ is zero for pairs of the *same* label and $Q$ for pairs of *different*
-# labels. Read literally, the fraction stands upside down, and training would *mix* the expressions (you
-# will see it). Eq. 9, patent and released code agree on the direction: this is a slip of the pen.
+# In Eqs. 6 to 8 $P$ is zero for pairs of the *same* label and $Q$ for pairs of *different* labels. Read
+# literally, the fraction stands upside down, and training would *mix* the expressions. Eq. 9, patent and
+# released code agree on the direction: this is a slip of the pen.
 #
 # They do not agree on size. Random features, 24 clips, seven classes, the paper's $\lambda = 10$:
 
-# %%
+# %% closed=true
 draw = torch.Generator().manual_seed(0)
 labels = torch.arange(24) % 7
 batches = [torch.randn(24, 512, generator=draw) for _ in range(20)]
@@ -588,15 +585,15 @@ assert abs(sizes["patent"] / sizes["paper"] - 24) < 0.5
 plots_formula.form_sizes(sizes, 10, float(np.log(7)))
 
 # %% [markdown]
-# **A λ without its form and its batch size means nothing.** Why is one form 24 times the other? With equal
-# spreads every ratio is about $\frac{d_{within}}{(C-1)\, d_{between}}$ with $C$ classes in the batch; the
-# patent adds up $n$ of them, the paper has one.
+# **A λ without its form and its batch size means nothing.** With equal spreads every ratio is about
+# $\frac{d_{within}}{(C-1)\, d_{between}}$ with $C$ classes in the batch; the patent adds up $n$ of them, the
+# paper has one.
 
 # %% [markdown] exercise="4.5" part="task" level=2
 # ### Exercise 4.5: A number that can be compared
 #
-# Write `size_free(loss, n, classes)`: turn a *patent-form* loss of a batch of `n` clips with `classes`
-# classes into an estimate of $d_{within} / d_{between}$, free of both.
+# Write `size_free(loss, n, classes)`: turn a *patent-form* loss of `n` clips of `classes` classes into an
+# estimate of $d_{within} / d_{between}$.
 #
 # <details><summary>Hint 1</summary>Solve $L \approx n \cdot \frac{d_{within}}{(C-1)\, d_{between}}$ for the ratio.</details>
 
@@ -665,13 +662,13 @@ def size_free(loss, n, classes):
 
 
 # %% [markdown]
-# Batch size and classes are gone. Moving, turning and scaling all features change nothing either, in the
-# forms of patent and paper: only the *shape* of the cloud counts. (The released form sees the axes.)
+# Moving, turning and scaling all features change nothing either, in the forms of patent and paper: only the
+# *shape* of the cloud counts.
 #
 # ## Where NaN hides
 #
-# The distance of a clip to itself is 0, and the slope of $\sqrt{t}$ at $t = 0$ is infinite. The value
-# looks healthy. The gradient does not:
+# The distance of a clip to itself is 0, and the slope of $\sqrt{t}$ at 0 is infinite. The value looks
+# healthy, the gradient does not:
 
 # %%
 x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [4.0, 0.0]], requires_grad=True)
@@ -688,13 +685,12 @@ assert torch.isnan(x.grad).all()
 # ### Exercise 4.6: Distances that can be differentiated
 #
 # Write `safe_distances(x)`: all Euclidean distances (n, n) of the rows of `x` such that the distance
-# of two equal points is **exactly 0** and the gradient is finite everywhere (0 where the distance is 0).
-# Do not change any distance that is not 0.
+# of two equal points is **exactly 0** and its gradient 0. Do not change any other distance.
 #
-# <details><summary>Hint 1</summary><code>torch.where(square > 0, square.sqrt(), 0)</code> has the right value and
-# still a NaN gradient: the branch that is not taken is differentiated too, and 0 times infinity is NaN.</details>
-# <details><summary>Hint 2</summary>So no zero may ever reach the square root: replace zeros by 1 <em>before</em>
-# it, and the result by 0 <em>after</em> it.</details>
+# <details><summary>Hint 1</summary><code>torch.where(square > 0, square.sqrt(), 0)</code> still has a NaN gradient:
+# the branch that is not taken is differentiated too, and 0 times infinity is NaN.</details>
+# <details><summary>Hint 2</summary>Replace zeros by 1 <em>before</em> the square root, and the result by 0
+# <em>after</em> it.</details>
 
 
 # %% exercise="4.6" part="answer"
@@ -813,7 +809,7 @@ def safe_distances(x):
 
 
 # %% [markdown]
-# The other trap is a batch that leaves nothing to compare. DFEW has 145 Disgust clips in 11,697:
+# The other trap: a batch with nothing to compare. DFEW has 145 Disgust clips in 11,697:
 
 # %%
 alone = batch_report(torch.randn(6, 4), torch.zeros(6, dtype=torch.long))
@@ -827,18 +823,13 @@ print(f"Disgust in a batch of 24: none {none:.1%}   one {one:.1%}   a pair {1 - 
 assert round(100 * (1 - none - one), 1) == 3.5
 
 # %% [markdown]
-# In 96 of 100 batches nothing pulls Disgust together. Lesson 06 comes back to that.
+# In 96 of 100 batches nothing pulls Disgust together (more in lesson 06).
 #
 # ## Watch it pull
 #
-# Now the loss is **yours**: `patent_loss` of exercise 4.3. It trains a small network on rendered clips of
-# three expressions. The network has only **two features**, so each clip is a point in the plane.
-# Loss: cross-entropy + λ · your loss. Four networks, the same start:
-#
-# 1. λ = 0: cross-entropy alone.
-# 2. λ = 0.1.
-# 3. λ = 1: your loss speaks much louder than the cross-entropy.
-# 4. The fraction upside down (Eqs. 6 to 8 as printed), with the paper's λ = 10.
+# Now **your** `patent_loss` (exercise 4.3) trains a small network on rendered clips of three expressions. It
+# has only **two features**, so each clip is a point in the plane. Loss: cross-entropy + λ · your loss, with
+# λ = 0, 0.1 and 1, and at last the fraction upside down (Eqs. 6 to 8 as printed) with the paper's λ = 10.
 
 # %%
 louder = guess_choice(
@@ -871,11 +862,10 @@ gone = networks["your loss, λ = 1"].lonely
 louder.truth(louder.options[1 if gone else 0], f"{gone or 'No expression'} flies off.")
 
 # %% [markdown]
-# In the third network one expression is far away, and the other two are one heap: the cheapest way to a small
-# fraction, since one far class makes every $b_i$ large. The fourth network mixes the expressions.
+# In the third network one expression is far away, and the other two are one heap: one far class makes every
+# $b_i$ large, the cheapest way to a small fraction. The fourth mixes the expressions.
 #
-# Choose a λ, an epoch, and another seed. Which λ would you take? (Another seed may send another class away,
-# or none as far.)
+# Which λ would you take? Another seed may send another class away, or none as far:
 
 # %%
 trained = {(network.weight, 1): network for network in list(networks.values())[:3]}
@@ -891,9 +881,8 @@ def your_pull(weight=0.1, epoch=epochs, seed=1):
 play(your_pull, weight=[0, 0.03, 0.1, 0.3, 1, 3], epoch=(0, epochs), seed=[0, 1, 2])
 
 # %% [markdown]
-# **This is the easy case**: two features, three expressions, and people that the network knows by heart (the
-# hollow points are those that it does not know). The real question has seven expressions, hundreds of
-# features and unseen people. Lessons 06 to 08 ask it.
+# **This is the easy case**: two features, three expressions, and people that the network knows by heart (hollow
+# points: those that it does not know). Lessons 06 to 08 take seven expressions and unseen people.
 
 # %%
 progress()
@@ -944,16 +933,14 @@ question(
 # %% [markdown]
 # ## Summary
 #
-# * $a_i$ is a mean over the own class, itself included; $b_i$ is a sum over the other classes of the
-#   mean distance to each. Loop, matrices and closed form agree.
+# * $a_i$ is a mean over the own class; $b_i$ is a sum over the other classes of the mean distance to each.
 # * λ belongs to a form, a batch size and a number of classes.
-# * Zero distances must not reach a square root. A batch of one class has nothing to say.
-# * A loud loss sends one class away: its fraction is small, and nothing is recognised better.
+# * Zero distances must not reach a square root.
+# * A loud loss sends one class away: a small fraction, and nothing is recognised better.
 #
 # ## What can go wrong
 #
-# * Comparing λ = 10 across papers and forms.
-# * Reading a small ratio as success: look where the classes lie.
+# * Comparing λ = 10 across forms. Reading a small ratio as success.
 #
 # ## Further reading
 #

@@ -456,7 +456,7 @@ play(
     size=[48, 64, 112],
 )
 
-# %%
+# %% closed=true
 ladder = {
     "as published": {},
     "fc 256": {"fc": 256},
@@ -631,7 +631,7 @@ plots_c3d.reach_on_face(face, layers, ("conv2a", "conv3b", "conv4b", "conv5b"))
 # Reach says what *can* matter. What *does*, before any training? Draw random networks and average the
 # size of the gradient:
 
-# %%
+# %% closed=true
 draws = settings.choose(smoke=2, quick=6, full=30)
 fields = {}
 for layer in layers:

@@ -40,8 +40,8 @@ settings = lessons.start("07")
 # A confusion matrix counts clips: row = truth, column = prediction. A class's **recall** is diagonal over
 # row sum.
 #
-# * **[UAR](../docs/glossary.md#uar)**: the mean of the recalls. Each *class* counts the same.
-# * **[WAR](../docs/glossary.md#war)**: right clips over all clips. Each *clip* counts the same.
+# * **[UAR](../docs/glossary.md#uar)**: the mean of the recalls; each *class* counts the same.
+# * **[WAR](../docs/glossary.md#war)**: right clips over all; each *clip* counts the same.
 
 # %%
 small = np.array([[8, 2, 0], [5, 5, 0], [1, 0, 1]])
@@ -139,7 +139,7 @@ def uar_war(confusion):
 
 
 # %% [markdown]
-# Why two? DFEW is far from balanced. A machine that says "Neutral" to everything:
+# Why two? A machine that says "Neutral" to everything, on DFEW:
 
 # %%
 lazy = guess_number(
@@ -164,8 +164,8 @@ lazy.truth(rows["always\nNeutral"][1], "Its UAR is 14.3 %, as for any machine th
 # %% [markdown]
 # ## Audit: from percent back to clips
 #
-# The patent prints percentages with two digits, and DFEW's class sizes are known. So each recall must be
-# a whole number of clips; if none fits, something is wrong.
+# The patent prints two digits, and DFEW's class sizes are known. So each recall must be a whole number of
+# clips.
 
 # %%
 print("".join(f"{name:>10s}" for name in ("", *CLASSES, "UAR", "WAR")))
@@ -179,11 +179,10 @@ for row in PATENT_TABLE_1:
 # ### Exercise 7.2: Which integers fit?
 #
 # Write `fitting_hits(percent, clips)`: the list of **all** integers `k` from 0 to `clips` for which
-# `100 * k / clips` rounds to `percent` at two digits. Allow for a rounding either way: at most
-# 0.005 + 1e-9 apart.
+# `100 * k / clips` rounds to `percent` at two digits: at most 0.005 + 1e-9 apart.
 #
 # <details><summary>Hint 1</summary>Try every k; <code>clips</code> is small enough.</details>
-# <details><summary>Hint 2</summary>The result is a list: it may be empty, and it may hold several numbers.</details>
+# <details><summary>Hint 2</summary>A list: it may be empty, and it may hold several numbers.</details>
 
 
 # %% exercise="7.2" part="answer"
@@ -282,8 +281,7 @@ def fitting_hits(percent, clips):
 
 
 # %% [markdown]
-# Every recall fits exactly one integer, and these give back the printed UAR and WAR: the table is
-# consistent.
+# Every recall fits one integer, and these give back the printed UAR and WAR: the table is consistent.
 
 # %%
 hits = {}
@@ -304,13 +302,12 @@ assert (after - before).sum() == 229
 plots_table.hit_gain(before, after)
 
 # %% [markdown]
-# So the claim is: 229 more clips of 11,697, and 185 of them are Sad. Disgust more than doubles, from 2 to 5
-# of 145: three clips.
+# So the claim is: 229 more clips of 11,697, and 185 of them are Sad. Disgust more than doubles: three clips.
 #
 # ## An interval for a share
 #
-# How far could $k / n$ be from the true chance? The textbook's $\hat p \pm 1.96 \sqrt{\hat p (1 - \hat p) / n}$ has
-# no width at 0 hits. Wilson's interval has one. With $\hat p = k / n$:
+# How far could $\hat p = k / n$ be from the true chance? The textbook's
+# $\hat p \pm 1.96 \sqrt{\hat p (1 - \hat p) / n}$ has no width at 0 hits. Wilson's interval has:
 #
 # $$\frac{\hat p + \frac{z^2}{2n} \pm z \sqrt{\frac{\hat p (1 - \hat p)}{n} + \frac{z^2}{4 n^2}}}{1 + \frac{z^2}{n}}.$$
 
@@ -447,13 +444,12 @@ print(f"gain {100 * (p1 - p0):.2f} points, standard error {100 * error:.2f}, z =
 assert 2.9 < z < 3.1
 
 # %% [markdown]
-# "p = 0.003, so it works"? That sum assumed three things: clips are independent; the models saw
-# *different* clips; training has no luck in it. None is true.
+# "p = 0.003, so it works"? That assumed three things: clips are independent; the models saw *different*
+# clips; training has no luck in it. None is true.
 #
 # ## Independent clips? Resample whole groups
 #
-# Clips of one person stand and fall together. So draw **groups** with replacement, and compute the
-# difference of both models on the *same* draw.
+# Clips of one person stand and fall together. So draw **groups**, the *same* draw for both models.
 
 # %% [markdown] exercise="7.4" part="task" level=3
 # ### Exercise 7.4: A bootstrap in pairs, by group
@@ -466,8 +462,7 @@ assert 2.9 < z < 3.1
 # <details><summary>Hint 1</summary><code>np.unique(groups, return_inverse=True)</code> numbers the groups.</details>
 # <details><summary>Hint 2</summary>With <code>gain</code> = right_b - right_a summed in each group, and
 # <code>size</code> = clips of each group, one round is <code>gain[chosen].sum() / size[chosen].sum()</code>.</details>
-# <details><summary>Hint 3</summary><code>chosen = rng.integers(0, number, number)</code> serves
-# both models.</details>
+# <details><summary>Hint 3</summary><code>chosen = rng.integers(0, number, number)</code>.</details>
 
 
 # %% exercise="7.4" part="answer"
@@ -615,13 +610,12 @@ def paired_bootstrap(right_a, right_b, groups, draws, rng):
 
 
 # %% [markdown]
-# With people, the interval is wider. For the printed table none of this can be done: it names no groups, and
-# no prediction of a single clip is published.
+# With people, the interval is wider. For the printed table this cannot be done: no groups and no predictions
+# are published.
 #
 # ## The same clips? Count only where the models differ
 #
-# McNemar's test looks at the clips that one model gets right and the other wrong. The hits bound how
-# many there are:
+# McNemar's test counts the clips that one model alone gets right. The hits bound how many there are:
 
 # %%
 for name, (only_c3d, only_ec, p) in audit.mcnemar_bounds(before, after).items():
@@ -631,13 +625,12 @@ for name, (only_c3d, only_ec, p) in audit.mcnemar_bounds(before, after).items():
     assert only_ec - only_c3d == 229
 
 # %% [markdown]
-# So the rows differ by more than the draw of *clips* explains. But these are two trained networks, not two
-# methods.
+# So the draw of *clips* does not explain the difference. But these are two trained networks, not two methods.
 #
 # ## Luck in training
 #
-# The paper plots the *same* setting (λ = 10, batch 24, fold 1) in two figures, for two networks. That is all
-# the evidence there is. Its claimed gain is 1.96 points.
+# The paper plots the *same* setting (λ = 10, batch 24, fold 1) in two figures, for two networks. Its claimed
+# gain is 1.96 points.
 
 # %%
 twice = guess_number(
@@ -663,8 +656,8 @@ twice.truth(abs(np.subtract(*SAME_SETTING["C3D"])), "More than the gain that is 
 plots_table.lambda_curve(list(LAMBDA_SWEEP), list(LAMBDA_SWEEP.values()), sd)
 
 # %% [markdown]
-# Simulate a method that does *nothing*. How often does it look 1.96 points better? How small must the
-# spread be, or how many folds must be averaged, before such a gain means something?
+# How often does a method that does *nothing* look 1.96 points better? How small must the spread be, or how
+# many folds averaged, before such a gain means something?
 
 
 # %% closed=true
@@ -679,11 +672,11 @@ def do_nothing(sd=2.3, folds=5, claimed=1.96):
 play(do_nothing, sd=(0.2, 4.0, 0.1), folds=(1, 10), claimed=(0.5, 4.0, 0.02))
 
 # %% [markdown]
-# The patent pools five folds, so its spread is smaller by about $\sqrt 5$. But that estimate rests on two
-# pairs, and the setting may have been chosen on the test folds. So: **not refuted, and not shown.**
+# The patent pools five folds: its spread is smaller by about $\sqrt 5$. But the setting may have been chosen
+# on the test folds. So: **not refuted, and not shown.**
 #
 # <details><summary>Think: what would show it?</summary>Several seeds of both methods on the same folds, settings fixed
-# before, compared in pairs. How many seeds is the next exercise.</details>
+# before, compared in pairs.</details>
 
 # %% [markdown] exercise="7.5" part="task" level=2
 # ### Exercise 7.5: How many seeds?
@@ -756,9 +749,8 @@ def runs_needed(gain, sd):
 # %% [markdown]
 # ## The same questions, put to data
 #
-# Ours: C3D with and without EC-STFL on five folds of **synthetic** clips, several seeds, everything equal but
-# the loss, the last epoch as the result. WAR only: every class has the same number of clips, so
-# UAR is equal.
+# Ours: C3D with and without EC-STFL on **synthetic** clips, several folds and seeds, everything equal but the
+# loss, the last epoch as the result. Every class has as many clips, so UAR equals WAR.
 
 # %%
 from lessonkit.best_epoch import best_epoch_bias, collect_best_epochs
@@ -824,8 +816,7 @@ assert abs(100 * gain.value - np.mean(list(gains.values()))) < 1e-6  # folds of 
 # %% [markdown]
 # This answers for these rendered faces, this small network and this λ, and for nothing else.
 #
-# One more temptation: each run was scored on its test fold every few epochs. Who reports the best of these
-# has chosen on the test data.
+# One more temptation: to report the best of a run's epochs on its test fold.
 
 # %%
 peek = guess_number("07-peek", "What would that be worth on average, in points?", 0, 10, digits=1)

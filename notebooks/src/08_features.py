@@ -101,7 +101,7 @@ chance = guess_number(
 )
 chance
 
-# %%
+# %% closed=true
 name, x = list(spaces.items())[1]
 counts = settings.choose(smoke=(5, 30), quick=(5, 15, 50), full=(5, 15, 50, 100))
 grid = {k: {seed: plots_features.mapped(x, seed, k) for seed in range(3)} for k in counts}
@@ -128,7 +128,7 @@ chance.truth(100 * max(changes), "The features did not change at all.")
 # Move the sliders and find a map that sells the method, then one that sinks it:
 
 
-# %%
+# %% closed=true
 def your_map(neighbours=4, seed=3):
     """Map both spaces with these settings."""
     both = {name: plots_features.mapped(x, seed, neighbours) for name, x in spaces.items()}
@@ -149,7 +149,7 @@ play(your_map, neighbours=(2, 100), seed=(0, 9))
 # Now noise: as many points, ten features each, drawn from one Gaussian. There is nothing to find. We map
 # it, and let k-means look for seven clusters on the map.
 
-# %%
+# %% closed=true
 noise = np.random.default_rng(0).normal(size=(len(x), 10))
 looked = settings.choose(smoke=(3, 15), quick=(3, 5, 15), full=(3, 5, 15, 50))
 noise_maps = {k: plots_features.mapped(noise, 0, k) for k in looked}
@@ -171,7 +171,7 @@ plots_features.noise_maps(noise_maps, noise)
 # It forgets sizes, too. Here are two clusters, one ten times as wide as the other. UMAP measures each
 # point's distances in units of its own nearest neighbours, and so both come out alike:
 
-# %%
+# %% closed=true
 rng = np.random.default_rng(1)
 cluster = np.repeat([0, 1], 150)
 two = rng.normal(size=(300, 10)) * np.where(cluster, 10.0, 1.0)[:, None]
@@ -610,7 +610,7 @@ for title, network in watched.items():
 # with one class, then it was that class that moved, not seven classes that gathered:
 
 
-# %%
+# %% closed=true
 def ratios(keep):
     """Return within / between of both spaces of the first pair, of the clips kept."""
     return [cluster_measures(space[keep], labels[keep]).within_between for space in spaces.values()]

@@ -61,7 +61,7 @@ print(recognizer.statement)
 #
 # A wild clip: another rendered person, harder light and poses, things in front of the face.
 
-# %%
+# %% closed=true
 wild = open_embedded(split="wild", verify=False)
 person = wild.groups[0]
 own = sorted((clip for clip in wild if clip.group == person), key=lambda clip: clip.label)

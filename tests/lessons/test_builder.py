@@ -204,8 +204,9 @@ def test_the_truth_is_not_read_before_the_guess(tmp_path):
 
 
 def test_minutes_are_a_range():
-    done = execution.Execution(None, seconds=61.0, memory=700_000_000)
-    assert execution.measured_texts(done) == {"minutes": "1.5 to 4.5", "memory": "0.75 GB"}
+    for seconds, busy in ((61.0, 100.0), (240.0, 61.0)):  # two threads, a busy machine
+        done = execution.Execution(None, seconds, busy, memory=700_000_000)
+        assert execution.measured_texts(done) == {"minutes": "1.5 to 4.5", "memory": "0.75 GB"}
 
 
 def test_every_link_to_the_glossary_meets_a_heading():

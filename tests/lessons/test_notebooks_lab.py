@@ -1,8 +1,11 @@
-"""Sliders in JupyterLab, in a headless Chromium: open, run all, move one, see the figure change.
+"""The lessons in JupyterLab, in a headless Chromium: Run All, to the end; sliders that move.
+
+Every lesson runs as a student opens it (unsolved) and with all answers (solved). Sliders are moved
+in one lesson, with ``ECSTFL_LAB=all`` in every lesson that has some.
 
 Needs ``pip install -e ".[notebooks,browser]"`` and a Chromium (``apt install chromium``, or name it
-in ``ECSTFL_CHROMIUM``); skipped without them. By default one lesson is tried, with
-``ECSTFL_LAB=all`` every lesson that has sliders. ``ECSTFL_SCREENSHOTS=FOLDER`` keeps pictures.
+in ``ECSTFL_CHROMIUM``); skipped without them. ``ECSTFL_SCREENSHOTS=FOLDER`` keeps pictures: of each
+lesson's first screen, and of its main figure.
 """
 
 import json
@@ -23,27 +26,51 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is missing: pip install -e '.[browser]'"
 )
 
+from lessonkit import lab as student_lab  # noqa: E402
 from lessonkit.builder import books, reading  # noqa: E402
+from lessonkit.builder.build import student_path  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = [
+LESSONS = [path.stem for path in reading.sources(ROOT)]
+SLIDERS = [
     path.stem
     for path in reading.sources(ROOT, [] if os.environ.get("ECSTFL_LAB") == "all" else ["04"])
     if re.search(r"^(\w+ = )?play\(", path.read_text(encoding="utf-8"), re.MULTILINE)
 ]
+MAIN_FIGURES = {
+    "00": "faces_first.two_maps(",
+    "01": "plots_data.leak_gains(",
+    "02": "plots_faces.mean_faces(",
+    "03": "playing(",
+    "04": "film(networks)",
+    "05": "plots_c3d.c3d_prices(",
+    "06": "plots_training.curves(",
+    "07": "plots_table.lambda_curve(",
+    "08": "plots_features.map_pair(",
+    "09": "plots_zoo.after_descent(",
+    "10": "plots_predict.over_time(",
+    "11": "plots_table.bounded_gains(",
+}
+"""Lesson -> what the code of its main figure contains."""
+
+WAITS = ("is not solved yet", "waits for your answer", "waits for Exercise")
+"""What cells of an unsolved lesson may say instead of running."""
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """A JupyterLab of its own over copies of the complete notebooks; yields its address."""
+    """The students' JupyterLab over copies of the notebooks, none executed; yields its address."""
     folder = tmp_path_factory.mktemp("lab")
-    (folder / "notebooks").mkdir()
-    for name in NAMES:
+    for variant in ("solved", "unsolved"):
+        (folder / "notebooks" / variant).mkdir(parents=True)
+    for name in LESSONS:
         lesson = reading.read_lesson(ROOT / "notebooks" / "src" / f"{name}.py")
         book = books.complete_notebook(lesson, {"minutes": "1", "memory": "1 GB"})
-        path = folder / "notebooks" / f"{name}.ipynb"
+        path = folder / "notebooks" / "solved" / f"{name}.ipynb"
         path.write_text(books.dumps(book), encoding="utf-8")
+        shutil.copy(student_path(ROOT, name), folder / "notebooks" / "unsolved")
     places = ("CONFIG", "DATA", "RUNTIME")
     environment = {
         **os.environ,
@@ -53,10 +80,11 @@ def lab(tmp_path_factory):
         "ECSTFL_PROFILE": "smoke",
         "OMP_NUM_THREADS": "1",
     }
-    command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"),
-        *("--IdentityProvider.token=", f"--ServerApp.root_dir={folder / 'notebooks'}"),
+    given = [
+        *("--no-browser", "--allow-root", "--port=0", "--IdentityProvider.token="),
+        "--LabApp.expose_app_in_browser=True",  # a page can be asked about its notebook
     ]
+    command = [sys.executable, "-m", "jupyterlab", *student_lab.arguments(folder, given)]
     log = folder / "log.txt"
     with log.open("w") as written:
         server = subprocess.Popen(
@@ -69,7 +97,7 @@ def lab(tmp_path_factory):
                 break
             time.sleep(0.25)
         assert found, log.read_text()[-2000:]
-        yield json.loads(found[0].read_text())["url"]
+        yield json.loads(found[0].read_text())["url"] + "lab/tree/notebooks"
     finally:
         server.send_signal(signal.SIGINT)
         try:
@@ -104,17 +132,76 @@ def picture(area):
     return area.locator("img").first.get_attribute("src")
 
 
+def run_all(page, address):
+    """Open a notebook and run all cells, as by hand."""
+    page.goto(address)
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    page.locator(".jp-NotebookPanel .jp-KernelName", has_text="Python 3").wait_for()
+    page.locator(".lm-MenuBar-item", has_text="Run").click()
+    page.locator(".lm-Menu-item", has_text="Run All Cells").first.click()
+
+
+BOOK = "window.jupyterapp.shell.currentWidget.content"
+CELLS = f"{BOOK}.model.sharedModel.toJSON().cells"
+WAITING = f"{BOOK}.widgets.filter((cell) => cell.model.executionState === 'running').length"
+SHOW = f"(k) => {BOOK}.scrollToItem(k, 'start')"
+
+
+def cells_when_done(page, minutes=30):
+    """Return the cells when no cell waits for the kernel any more."""
+    for _ in range(60 * minutes):
+        page.wait_for_timeout(1000)
+        cells = page.evaluate(CELLS) if page.evaluate(WAITING) == 0 else []
+        if any(cell.get("execution_count") for cell in cells):  # it has begun, and ended
+            return cells
+    raise AssertionError(f"still not at the end after {minutes} minutes")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("variant", ["unsolved", "solved"])
+@pytest.mark.parametrize("name", LESSONS)
+def test_run_all_reaches_the_end(lab, browser, name, variant):
+    page = browser.new_page(viewport={"width": 1200, "height": 1000})
+    page.set_default_timeout(120_000)
+    try:
+        run_all(page, f"{lab}/{variant}/{name}.ipynb?reset")
+        cells = cells_when_done(page)
+        main = MAIN_FIGURES[name[:2]]
+        shown = next(k for k, cell in enumerate(cells) if main in "".join(cell["source"]))
+        for what, k in (("first", 0), ("figure", shown)):
+            page.evaluate(SHOW, k)
+            page.wait_for_timeout(1500)
+            keep(page, f"{name}-{variant}-{what}")
+    finally:
+        page.close()
+    told, late = [], []
+    for k, cell in enumerate(cells):
+        if cell["cell_type"] != "code":
+            continue
+        for output in cell["outputs"]:
+            if output["output_type"] == "error":
+                said = "\n".join(output["traceback"])
+                if variant == "solved" or not any(words in said for words in WAITS):
+                    told.append(f"cell {k}: {said}")
+            elif output.get("name") == "stderr":
+                told.append(f"cell {k} writes to stderr: {output['text']}")
+        if cell["execution_count"] is None:
+            late.append(k)
+    kinds = {
+        kind for output in cells[shown]["outputs"] for kind in output.get("data", {"error": 0})
+    }
+    assert told == []
+    assert late == [], "cells that did not run"
+    assert kinds & {"image/png", "text/html"} or variant == "unsolved", main
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLIDERS)
 def test_a_moved_slider_redraws_its_figure(lab, browser, name):
     page = browser.new_page(viewport={"width": 1200, "height": 1000})
     page.set_default_timeout(120_000)
     try:
-        page.goto(f"{lab}lab/tree/{name}.ipynb?reset")
-        page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-        page.locator(".jp-NotebookPanel .jp-KernelName", has_text="Python 3").wait_for()
-        page.locator(".lm-MenuBar-item", has_text="Run").click()
-        page.locator(".lm-Menu-item", has_text="Run All Cells").first.click()
+        run_all(page, f"{lab}/solved/{name}.ipynb?reset")
         area = page.locator(".jp-OutputArea:has(.jupyter-widgets)").first
         area.locator("img").first.wait_for()
         area.scroll_into_view_if_needed()

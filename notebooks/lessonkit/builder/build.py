@@ -89,7 +89,8 @@ def build(root: Path, only: Sequence[str] = (), profile: str = "quick") -> None:
                 cell.execution_count = executed.execution_count
         _write(complete_path(root, lesson.name), dumps(book))
         _write(student_path(root, lesson.name), dumps(student_notebook(lesson, book)))
-        print(f"{lesson.name}: {done.seconds:.0f} s, {done.memory / 1e9:.2f} GB", flush=True)
+        times = f"{done.seconds:.0f} s, {done.busy:.0f} s of it computing"
+        print(f"{lesson.name}: {times}, {done.memory / 1e9:.2f} GB", flush=True)
     refresh(root)  # a lesson's neighbours link to it
 
 

@@ -18,7 +18,8 @@ from ecstfl.errors import UserError
 from lessonkit.frames import FRAMES
 from lessonkit.lessons import WIDGETS
 
-_MEMORY = """\
+_COST = """\
+import time
 def _peak():
     try:
         import resource, sys
@@ -27,15 +28,23 @@ def _peak():
     except ImportError:
         import psutil
         return psutil.Process().memory_info().peak_wset
-print(_peak())"""
+print(_peak(), time.process_time())"""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """A notebook with outputs, and what it cost: seconds of wall time, peak bytes of the kernel."""
+    """A notebook with outputs, and what it cost.
+
+    Attributes:
+        notebook: with outputs.
+        seconds: of wall time.
+        busy: seconds that the kernel's threads computed, all together.
+        memory: peak bytes of the kernel.
+    """
 
     notebook: Any
     seconds: float
+    busy: float
     memory: int
 
 
@@ -92,11 +101,11 @@ def execute(
                     f"{error.ename}: {error.evalue}\n{cell.source}"
                 ) from None
         seconds = time.perf_counter() - began
-        probe = nbformat.v4.new_code_cell(_MEMORY)
+        probe = nbformat.v4.new_code_cell(_COST)
         book.cells.append(probe)
         client.execute_cell(probe, len(book.cells) - 1, store_history=False)
-        memory = int(book.cells.pop().outputs[0]["text"])
-    return Execution(book, seconds, memory)
+        memory, busy = book.cells.pop().outputs[0]["text"].split()
+    return Execution(book, seconds, float(busy), int(memory))
 
 
 def _ask_again(channel: Any, every: float = 1.0) -> None:
@@ -143,8 +152,9 @@ def examine_outputs(book: Any, forbidden: Sequence[str]) -> list[str]:
 def measured_texts(execution: Execution) -> dict[str, str]:
     """Round what was measured up, so that the next build says the same.
 
-    Minutes are a range: as measured, and three times that, where other work shares the cores.
+    Minutes are a range: on idle cores, and three times that, where other work shares them. Who
+    builds on a busy machine waits for others, too: what was computed took no longer than ``busy``.
     """
-    minutes = math.ceil(execution.seconds / 30) / 2
+    minutes = math.ceil(min(execution.seconds, execution.busy) / 30) / 2
     memory = math.ceil(execution.memory / 0.25e9) * 0.25
     return {"minutes": f"{minutes:g} to {3 * minutes:g}", "memory": f"{memory:g} GB"}
