@@ -546,7 +546,7 @@ assert gaps["finite differences"] < 1e-7
 # %% [markdown]
 # Each arrow shows where the loss moves a point:
 
-# %%
+# %% closed=true
 play(
     plots_formula.loss_field,
     separation=(0.0, 4.0, 0.25),

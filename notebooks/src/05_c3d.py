@@ -446,7 +446,7 @@ cheaper = guess_number(
 )
 cheaper
 
-# %%
+# %% closed=true
 play(
     plots_c3d.c3d_price,
     still=False,

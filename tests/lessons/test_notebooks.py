@@ -1,5 +1,6 @@
 """Built notebooks: in step with their sources, whole, stamped, linked, no leaks. No kernel."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -54,6 +55,17 @@ def test_code_fits_a_notebook_page_and_is_no_wall(lesson):
         if cell.kind == "code" and cell.part != "quiz":
             lines = cell.text.splitlines()
             assert len(lines) <= 40, f"{lesson.name}: a cell of {len(lines)} lines\n{cell.text}"
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_plotting_code_is_folded_away(lesson):
+    """What draws a figure takes a few lines at most of a cell that is open."""
+    for cell in lesson.cells:
+        if cell.kind == "code" and not cell.closed and cell.part in ("text", "try"):
+            statements = [ast.get_source_segment(cell.text, s) for s in ast.parse(cell.text).body]
+            drawing = [s for s in statements if re.search(r"\bplots_\w+\.\w+\(|\bstamp\(", s)]
+            lines = sum(len(s.splitlines()) for s in drawing)
+            assert lines <= 8, f"{lesson.name}: fold this cell (closed=true)\n{cell.text}"
 
 
 # ---------------------------------------------------------------------------- built files

@@ -192,3 +192,9 @@ def test_a_reply_whose_wake_up_was_used_up_is_still_read():
 def test_a_failing_cell_is_named(tmp_path):
     with pytest.raises(UserError, match=r"99_trial, cell 1 stops with ZeroDivisionError"):
         execution.execute(trial("x = 1", "x / 0"), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_cell_that_takes_too_long_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"99_trial, cell 0 takes longer than 1 s"):
+        execution.execute(trial("import time\ntime.sleep(60)"), tmp_path, timeout=1)

@@ -55,7 +55,7 @@ def execute(
     profile: str = "quick",
     widgets: bool = False,
     frames: bool = False,
-    timeout: int = 600,
+    timeout: int = 3600,
 ) -> Execution:
     """Run all cells in a fresh kernel.
 
@@ -65,10 +65,10 @@ def execute(
         profile: one of :data:`lessonkit.lessons.PROFILES`.
         widgets: False shows the still twins only, so that outputs are the same each time.
         frames: True draws what sliders show, for the book.
-        timeout: seconds a cell may take.
+        timeout: seconds a cell may take; other work on the same cores makes them many.
 
     Raises:
-        UserError: a cell fails; the message has its number and last line.
+        UserError: a cell fails or takes too long; the message has its number and last line.
     """
     try:
         import nbclient
@@ -99,6 +99,11 @@ def execute(
                 raise UserError(
                     f"{book.metadata['ecstfl']['lesson']}, cell {index} stops with "
                     f"{error.ename}: {error.evalue}\n{cell.source}"
+                ) from None
+            except nbclient.exceptions.CellTimeoutError:
+                raise UserError(
+                    f"{book.metadata['ecstfl']['lesson']}, cell {index} takes longer than "
+                    f"{timeout} s\n{cell.source}"
                 ) from None
         seconds = time.perf_counter() - began
         probe = nbformat.v4.new_code_cell(_COST)
