@@ -462,7 +462,7 @@ def plug(done, total, record):
         raise KeyboardInterrupt
 
 
-config = recipe_run(clipset, epochs=4, width=settings.choose(smoke=4, quick=8, full=16))
+config = recipe_run(clipset, epochs=3, width=settings.choose(smoke=4, quick=8, full=16))
 whole = train_run(config, clipset, clips, place / "whole", device=device)
 try:
     train_run(config, clipset, clips, place / "killed", device=device, progress=plug)
@@ -657,7 +657,7 @@ gained = guess_number(
 gained
 
 # %%
-epochs = settings.choose(smoke=2, quick=30, full=30)  # so few people need more rounds than all
+epochs = settings.choose(smoke=2, quick=20, full=30)  # so few people need more rounds than all
 fresh = []
 for method, title in (("softmax", "softmax only"), ("ec-stfl", "EC-STFL")):
     one = recipe_run(
