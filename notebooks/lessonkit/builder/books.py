@@ -255,7 +255,7 @@ def _plain_cell(cell: Cell, text: str) -> Any:
     if cell.part == "answer":
         made.metadata["tags"] = [f"exercise-{cell.exercise}"]
     folded = cell.closed or _ASKS.search(text) or _TELLS.search(text)
-    if cell.part in ("quiz", "install") or (folded and cell.kind == "code"):
+    if cell.part in ("quiz", "install", "setup") or (folded and cell.kind == "code"):
         made.metadata["jupyter"] = {"source_hidden": True}  # JupyterLab folds it away
     elif cell.closed:  # and all that stands under this heading
         made.metadata["jp-MarkdownHeadingCollapsed"] = True
