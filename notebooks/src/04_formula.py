@@ -842,14 +842,16 @@ louder
 # %%
 faces = three_expressions(settings.choose(smoke=2, quick=8, full=12))
 epochs = settings.choose(smoke=2, quick=30, full=40)
-networks = {}
-for title, loss, weight in (
-    ("cross-entropy alone", patent_loss, 0),
-    ("your loss, λ = 0.1", patent_loss, 0.1),
-    ("your loss, λ = 1", patent_loss, 1),
-    ("upside down, λ = 10", formula.upside_down, 10),
-):
-    networks[title] = pull(loss, weight, faces, epochs=epochs, seed=1, progress=falling_loss(title))
+losses = {
+    "cross-entropy alone": (patent_loss, 0),
+    "your loss, λ = 0.1": (patent_loss, 0.1),
+    "your loss, λ = 1": (patent_loss, 1),
+    "upside down, λ = 10": (formula.upside_down, 10),
+}
+networks = {
+    title: pull(loss, weight, faces, epochs=epochs, seed=1, progress=falling_loss(title))
+    for title, (loss, weight) in losses.items()
+}
 film(networks)
 
 # %%
