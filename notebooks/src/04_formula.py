@@ -400,7 +400,7 @@ def patent_loss(x, y):
 
 
 # %% [markdown]
-# Loop and package must agree to the last digits:
+# Loop and package (`ec_stfl_loss`) must agree to the last digits:
 
 # %%
 for form, gap in formula.loop_and_package(settings.choose(smoke=24, quick=60, full=120)).items():
