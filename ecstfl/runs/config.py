@@ -128,7 +128,8 @@ class RunConfig:
         seed: of initialisation, order, augmentation and dropout.
         train_groups: train on this many groups (people) only, drawn with the seed; 0 = all.
         label_noise: share of the training clips, drawn with the seed, whose label is replaced by
-            another class, in [0, 1): an experiment. Held-out labels stay as they are.
+            another class, in [0, 1): an experiment. Held-out labels stay as they are; ``train_war``
+            counts the labels that were trained on.
     """
 
     data: str

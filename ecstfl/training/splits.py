@@ -9,7 +9,7 @@ import numpy as np
 
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.errors import UserError
-from ecstfl.labels import CLASSES
+from ecstfl.labels import N_CLASSES
 from ecstfl.metrics.intervals import people
 from ecstfl.runs.config import RunConfig
 
@@ -57,5 +57,5 @@ def training_labels(clipset: ClipSet, train: np.ndarray, config: RunConfig) -> n
     labels = clipset.labels[train].copy()
     draws = np.random.default_rng([config.seed, config.fold])
     wrong = draws.permutation(len(labels))[: round(config.label_noise * len(labels))]
-    labels[wrong] = (labels[wrong] + draws.integers(1, len(CLASSES), len(wrong))) % len(CLASSES)
+    labels[wrong] = (labels[wrong] + draws.integers(1, N_CLASSES, len(wrong))) % N_CLASSES
     return labels
