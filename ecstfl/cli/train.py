@@ -269,6 +269,7 @@ def _work(args: argparse.Namespace, **more: Any) -> Work:
 def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
     """Apply the options of :func:`_add_settings` to a profile."""
     from ecstfl.clips.augment import for_real_faces
+    from ecstfl.models.backbones import C3D_ONLY
 
     names = ("epochs", "batch", "precision", "compile", "optimizer")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
@@ -282,7 +283,8 @@ def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
         )
     backbone = profile.backbone
     if args.backbone is not None:  # each network has a tap of its own
-        backbone = replace(backbone, name=args.backbone, tap="relu7")
+        recipe = {} if args.backbone == "c3d" else dict.fromkeys(C3D_ONLY, False)
+        backbone = replace(backbone, name=args.backbone, tap="relu7", **recipe)
     augment = for_real_faces(profile.augment) if args.augment == "real" else profile.augment
     return replace(profile, optim=optim, methods=methods, backbone=backbone, augment=augment)
 

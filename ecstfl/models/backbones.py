@@ -59,6 +59,9 @@ TITLES = {
 WITHOUT_BATCH_NORM = ("c3d", "vgg11-lstm")
 """Networks that can be built without BatchNorm; the others are defined with it."""
 
+C3D_ONLY = ("pool_first", "fc_batch_norm", "open_start")
+"""Options of :class:`BackboneConfig` that other networks do not have."""
+
 
 @dataclass(frozen=True)
 class BackboneConfig:
@@ -99,7 +102,7 @@ class BackboneConfig:
         one_of("backbone", self.name, BACKBONES)
         if not self.batch_norm and self.name not in WITHOUT_BATCH_NORM:
             raise UserError(f"{self.name} is defined with BatchNorm: leave batch_norm on")
-        for option in ("pool_first", "fc_batch_norm", "open_start"):
+        for option in C3D_ONLY:
             if not getattr(self, option):
                 continue
             if self.name != "c3d":

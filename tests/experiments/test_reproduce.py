@@ -26,6 +26,7 @@ from ecstfl.experiments.profiles import (
 )
 from ecstfl.files import cores
 from ecstfl.losses.methods import method_names
+from ecstfl.models.backbones import TAPS
 from ecstfl.runs.config import OptimConfig
 from ecstfl.runs.run_folder import claim, finished_run, run_directory
 from ecstfl.training import estimate, train_all
@@ -242,6 +243,13 @@ def test_the_other_precision_is_named_where_it_is_clearly_faster(monkeypatch):
     assert asked == []
     units._is_mkldnn_bf16_supported = lambda: True
     assert "--precision bf16 this cpu" in estimate.bfloat16_advice(plain, None, 1, "cpu")
+
+
+@pytest.mark.parametrize("name", TAPS)
+def test_every_network_can_take_the_profiles_place(name, tmp_path, capsys):
+    where = ["--results", str(tmp_path / "r"), "--figures", str(tmp_path / "f")]
+    assert cli.main(["reproduce", "--backbone", name, "--no-train", *where]) == 2
+    assert "no finished run of this plan" in capsys.readouterr().err
 
 
 def test_chosen_methods_are_a_part_of_the_same_plan():
