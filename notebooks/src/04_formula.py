@@ -4,18 +4,17 @@
 # %% [markdown] part="header"
 # # 04 · The EC-STFL formula
 #
-# Pull clips of one expression together, push different expressions apart: one fraction says it. At the end
-# your own loss trains a network before your eyes.
+# Pull clips of one expression together, push different expressions apart: one fraction says it.
 #
-# **You will learn to** *compute* the loss by hand, *vectorise* it, *check* a gradient, *compare* the
-# published definitions, and *watch* what a loss does to features.
+# **You will learn to** *compute* the loss by hand, *vectorise* it, *check* its gradient, *compare* the
+# published definitions, and *watch* your own loss train a network.
 #
 # | | |
 # |---|---|
 # | Before this | lesson 00; PyTorch's autograd |
 # | Time | {{minutes}} min to run (quick profile, two CPU cores); no GPU is used |
 # | Memory | {{memory}} at the peak; no GPU memory |
-# | Data | drawn points; at the end 120 embedded clips (synthetic: rendered faces) |
+# | Data | drawn points; 120 embedded clips (synthetic: rendered faces) |
 # | Source | CN112101119A claim 3, [0020], [0042]; Jiang et al. 2020, Eqs. 6 to 9; released code of 2024 |
 # | Exercises | {{exercises}} |
 
@@ -40,7 +39,7 @@ settings = lessons.start("04")
 # %% [markdown]
 # ## The fraction
 #
-# The network turns clip $i$ of a batch of $n$ into a feature vector $x_i$; $d_{ij} = \lVert x_i - x_j \rVert$.
+# Clip $i$ of a batch of $n$ becomes a feature vector $x_i$; $d_{ij} = \lVert x_i - x_j \rVert$.
 # $N_i$ are the clips of the batch with the label of $x_i$, **itself included**. Claim 3 reads
 #
 # $$L_{EC} = \sum_{i=1}^{n} \frac{a_i}{b_i}, \qquad
@@ -48,7 +47,7 @@ settings = lessons.start("04")
 #   b_i = \sum_{j \notin N_i} \frac{d_{ij}}{|N_j|}.$$
 #
 # So $a_i$ is the mean distance to the own class, and $b_i$ the **sum, over the other classes, of the mean
-# distance to that class**. Four points on a line:
+# distance to each**. Four points on a line:
 
 # %%
 x4 = [[0.0], [1.0], [4.0], [5.0]]
@@ -134,8 +133,8 @@ def class_mates(y, i):
 # numbers), `y` the labels, distances are Euclidean. There is a second class in the batch.
 #
 # <details><summary>Hint 1</summary>Two sums: over the clips of the class, and over all others.</details>
-# <details><summary>Hint 2</summary>Two counts: above $|N_i|$, the same for the whole sum; below $|N_j|$, the size
-# of <em>the other</em> clip's class.</details>
+# <details><summary>Hint 2</summary>Two counts: above $|N_i|$; below $|N_j|$, the size of <em>the other</em>
+# clip's class.</details>
 # <details><summary>Hint 3</summary>For clip 0 of <code>x4</code> the answer is 0.5 / 4.5.</details>
 
 
@@ -266,8 +265,8 @@ def ratio(x, y, i):
 # %% [markdown]
 # ## From loops to matrices
 #
-# The sum of all ratios is the loss. As a loop it is far too slow for training. With the matrix `d` of all
-# distances, and `same`, true where two labels agree, each $a_i$ and each $b_i$ is a row sum:
+# A loop is too slow for training. With the matrix `d` of all distances, and `same`, true where two labels
+# agree, each $a_i$ and each $b_i$ is a row sum:
 
 # %%
 print(f"sum of the four ratios: {reference.patent(x4, y4):.6f}")
@@ -284,9 +283,9 @@ print(same.int().numpy())
 # Take `torch.cdist` as above. Classes may differ in size.
 #
 # <details><summary>Hint 1</summary><code>size = same.sum(1)</code> is $|N_i|$ for every i at once.</details>
-# <details><summary>Hint 2</summary><code>d / size</code> divides column j by <code>size[j]</code>, which is $|N_j|$:
-# a vector meets the last axis.</details>
-# <details><summary>Hint 3</summary><code>(d * ~same / size).sum(1)</code> is b. Now a, and the sum of a / b.</details>
+# <details><summary>Hint 2</summary><code>d / size</code> divides column j by <code>size[j]</code>, which is
+# $|N_j|$.</details>
+# <details><summary>Hint 3</summary><code>(d * ~same / size).sum(1)</code> is b.</details>
 
 
 # %% exercise="4.3" part="answer"
@@ -410,8 +409,7 @@ for form, gap in formula.loop_and_package(settings.choose(smoke=24, quick=60, fu
 # %% [markdown]
 # ## The gradient: who pulls whom?
 #
-# Training moves $x_i$ against the gradient. Without a formula: move one coordinate a little to both sides, and
-# divide the change of the loss by the way.
+# Training moves $x_i$ against the gradient. To estimate it, move one coordinate a little to both sides:
 #
 # $$\frac{\partial L}{\partial x} \approx \frac{L(x + h) - L(x - h)}{2h}.$$
 
@@ -556,25 +554,22 @@ play(
 )
 
 # %% [markdown]
-# The arrows lead to the own class, and a far point is pulled about as hard as a near one: the slope of a
-# distance is a unit vector.
+# A far point is pulled about as hard as a near one: the slope of a distance is a unit vector.
 #
 # ## One name, several definitions
 #
-# Each published formula is a [form](../docs/glossary.md#form) of the loss:
+# Three [forms](../docs/glossary.md#form) of the loss were published:
 #
 # | form | formula | norm | where |
 # |---|---|---|---|
 # | patent | $\sum_i a_i / b_i$ | plain, taken as L2 | claim 3, [0020] |
 # | paper | $\sum_i a_i \,/\, \sum_i b_i$ | plain, taken as L2 | Eq. 9 |
-# | paper, as printed | Eqs. 6 to 8 weigh pairs with $P$ and $Q$ | | an erratum, see below |
 # | released | $\frac{1}{n^2} \sum_i a_i \cdot \frac{\sum_{j \notin N_i} 1/(d_{ij} + 10^{-6})}{\text{negatives of } i + 1}$ | L1 | code of 2024 |
 #
-# In Eqs. 6 to 8 $P$ is zero for pairs of the *same* label and $Q$ for pairs of *different* labels. Read
-# literally, the fraction stands upside down, and training would *mix* the expressions. Eq. 9, patent and
-# released code agree on the direction: this is a slip of the pen.
+# The paper's Eqs. 6 to 8, read literally, turn the fraction upside down: training would *mix* the expressions.
+# Its Eq. 9 does not: an erratum.
 #
-# They do not agree on size. Random features, 24 clips, seven classes, the paper's $\lambda = 10$:
+# The forms differ in size. Random features, 24 clips, seven classes, the paper's $\lambda = 10$:
 
 # %% closed=true
 draw = torch.Generator().manual_seed(0)
@@ -595,7 +590,7 @@ plots_formula.form_sizes(sizes, 10, float(np.log(7)))
 # Write `size_free(loss, n, classes)`: turn a *patent-form* loss of `n` clips of `classes` classes into an
 # estimate of $d_{within} / d_{between}$.
 #
-# <details><summary>Hint 1</summary>Solve $L \approx n \cdot \frac{d_{within}}{(C-1)\, d_{between}}$ for the ratio.</details>
+# <details><summary>Hint 1</summary>Set the loss equal to $n$ such ratios.</details>
 
 
 # %% exercise="4.5" part="answer"
@@ -662,13 +657,11 @@ def size_free(loss, n, classes):
 
 
 # %% [markdown]
-# Moving, turning and scaling all features change nothing either, in the forms of patent and paper: only the
-# *shape* of the cloud counts.
+# Patent and paper do not change when all features are moved, turned or scaled: only the *shape* counts.
 #
 # ## Where NaN hides
 #
-# The distance of a clip to itself is 0, and the slope of $\sqrt{t}$ at 0 is infinite. The value looks
-# healthy, the gradient does not:
+# A clip's distance to itself is 0, where the slope of $\sqrt{t}$ is infinite:
 
 # %%
 x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [4.0, 0.0]], requires_grad=True)
@@ -684,11 +677,11 @@ assert torch.isnan(x.grad).all()
 # %% [markdown] exercise="4.6" part="task" level=3
 # ### Exercise 4.6: Distances that can be differentiated
 #
-# Write `safe_distances(x)`: all Euclidean distances (n, n) of the rows of `x` such that the distance
-# of two equal points is **exactly 0** and its gradient 0. Do not change any other distance.
+# Write `safe_distances(x)`: all Euclidean distances (n, n) of the rows of `x`. For two equal points, distance
+# and gradient are **exactly 0**. Change no other distance.
 #
-# <details><summary>Hint 1</summary><code>torch.where(square > 0, square.sqrt(), 0)</code> still has a NaN gradient:
-# the branch that is not taken is differentiated too, and 0 times infinity is NaN.</details>
+# <details><summary>Hint 1</summary><code>torch.where(square > 0, square.sqrt(), 0)</code> is not enough: the other
+# branch is differentiated too, and 0 times infinity is NaN.</details>
 # <details><summary>Hint 2</summary>Replace zeros by 1 <em>before</em> the square root, and the result by 0
 # <em>after</em> it.</details>
 
@@ -809,7 +802,7 @@ def safe_distances(x):
 
 
 # %% [markdown]
-# The other trap: a batch with nothing to compare. DFEW has 145 Disgust clips in 11,697:
+# The other trap is a batch without a pair. DFEW has 145 Disgust clips in 11,697:
 
 # %%
 alone = batch_report(torch.randn(6, 4), torch.zeros(6, dtype=torch.long))
@@ -827,9 +820,9 @@ assert round(100 * (1 - none - one), 1) == 3.5
 #
 # ## Watch it pull
 #
-# Now **your** `patent_loss` (exercise 4.3) trains a small network on rendered clips of three expressions. It
-# has only **two features**, so each clip is a point in the plane. Loss: cross-entropy + λ · your loss, with
-# λ = 0, 0.1 and 1, and at last the fraction upside down (Eqs. 6 to 8 as printed) with the paper's λ = 10.
+# **Your** `patent_loss` (exercise 4.3) trains a network on three expressions. It has **two features**: each
+# clip is a point in the plane. Loss: cross-entropy + λ · your loss, with λ = 0, 0.1 and 1; at
+# last the fraction upside down, with λ = 10.
 
 # %%
 louder = guess_choice(
@@ -865,9 +858,9 @@ louder.truth(louder.options[1 if gone else 0], f"{gone or 'No expression'} flies
 
 # %% [markdown]
 # In the third network one expression is far away, and the other two are one heap: one far class makes every
-# $b_i$ large, the cheapest way to a small fraction. The fourth mixes the expressions.
+# $b_i$ large. The fourth mixes the expressions.
 #
-# Which λ would you take? Another seed may send another class away, or none as far:
+# Which λ would you take? Try other seeds too:
 
 # %%
 trained = {(network.weight, 1): network for network in list(networks.values())[:3]}
@@ -883,8 +876,8 @@ def your_pull(weight=0.1, epoch=epochs, seed=1):
 play(your_pull, weight=[0, 0.03, 0.1, 0.3, 1, 3], epoch=(0, epochs), seed=[0, 1, 2])
 
 # %% [markdown]
-# **This is the easy case**: two features, three expressions, and people that the network knows by heart (hollow
-# points: those that it does not know). Lessons 06 to 08 take seven expressions and unseen people.
+# **This is the easy case**: three expressions, and people that the network knows (hollow points: those that
+# it does not). Lessons 06 to 08 take seven expressions and unseen people.
 
 # %%
 progress()
@@ -935,20 +928,16 @@ question(
 # %% [markdown]
 # ## Summary
 #
-# * $a_i$ is a mean over the own class; $b_i$ is a sum over the other classes of the mean distance to each.
 # * λ belongs to a form, a batch size and a number of classes.
 # * Zero distances must not reach a square root.
-# * A loud loss sends one class away: a small fraction, and nothing is recognised better.
+# * A large λ sends one class away: a small fraction, and nothing is recognised better.
 #
 # ## What can go wrong
 #
-# * Comparing λ = 10 across forms. Reading a small ratio as success.
+# * Comparing λ = 10 across forms; reading a small ratio as success.
 #
 # ## Further reading
 #
 # * [The loss](../docs/loss.md): the closed-form gradient, derived, with error bounds.
-# * Jiang et al., *DFEW: A Large-Scale Database for Recognizing Dynamic Facial Expressions in the Wild*,
-#   ACM MM 2020, doi 10.1145/3394171.3413620.
-# * Qi and Su, *Contrastive-center loss for deep neural networks*, 2017, arXiv 1707.07391: the nearest cousin.
-#
-# Next: 05, the network that makes the features.
+# * Jiang et al., *DFEW*, ACM MM 2020, doi 10.1145/3394171.3413620.
+# * Qi and Su, *Contrastive-center loss*, 2017, arXiv 1707.07391: the nearest cousin.
