@@ -51,7 +51,7 @@ def train_run(
     *,
     device: str = "cpu",
     progress: Progress | None = None,
-    score_every: int = 2,
+    score_every: int | None = None,
 ) -> dict[str, Any]:
     """Train one run to its end, resuming from its checkpoint when there is one.
 
@@ -65,7 +65,8 @@ def train_run(
         results: the run folder is made below it.
         device: ``cpu`` or ``cuda``.
         progress: called after each epoch.
-        score_every: epochs between scorings of the held-out fold (for curves only).
+        score_every: epochs between scorings of the held-out fold (for curves only); default: a
+            tenth of all, at least 2, so that many short epochs are not slowed down by scoring.
 
     Returns:
         The content of ``run.json``.
@@ -75,6 +76,7 @@ def train_run(
     """
     started = time.perf_counter()
     folder, epochs = run_directory(results, config), config.optim.epochs
+    score_every = score_every or max(2, epochs // 10)
     tell = main_process_only(progress or (lambda *_: None))
     with reproducible_arithmetic(device):
         learner, history, seconds = start_or_resume(config, folder, device)

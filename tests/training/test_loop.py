@@ -55,6 +55,13 @@ def test_it_learns_the_moving_spots(data, tmp_path):
     assert np.trace(np.array(run["confusion"])) == round(run["war"] * 14)
 
 
+@pytest.mark.parametrize(("epochs", "scored"), [(5, [2, 4, 5]), (33, [*range(3, 34, 3)])])
+def test_held_out_clips_are_scored_about_ten_times_and_at_the_end(data, tmp_path, epochs, scored):
+    clipset, clips = data
+    run = train_run(toy_config(clipset, epochs=epochs), clipset, clips, tmp_path)
+    assert [r["epoch"] for r in run["history"] if "held_out_war" in r] == scored
+
+
 def test_the_weight_reaches_the_gradient(data, tmp_path):
     clipset, clips = data
     softmax = train_run(toy_config(clipset, method="softmax"), clipset, clips, tmp_path)
