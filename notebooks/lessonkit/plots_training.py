@@ -125,8 +125,9 @@ def curves(methods: Mapping[str, Sequence[Run]], title: str) -> Figure:
         _curve(axes[2], runs, "ratio", style, colour, name)
     axes[0].set(ylabel="cross-entropy (nats), training")
     axes[1].set(ylabel="WAR (percent; grey line: chance)", ylim=(0, 100))
-    axes[1].axhline(100 / 7, color="0.6", lw=1)
-    axes[1].legend(fontsize=7.5, loc="upper left")
+    shown = np.any(next(iter(methods.values()))[0]["confusion"], axis=1).sum()  # expressions
+    axes[1].axhline(100 / shown, color="0.6", lw=1)
+    axes[1].legend(fontsize=7.5, loc="lower right")
     axes[2].set(ylabel="within / between, training batches")
     axes[0].legend(fontsize=8)
     for axis in (axes[0], axes[2]):
