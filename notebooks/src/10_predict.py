@@ -88,13 +88,14 @@ stamp(
 # * Never for a decision about a person. In the European Union, inferring emotions of people at work and in
 #   education is prohibited (Regulation (EU) 2024/1689, Article 5), with narrow exceptions.
 #
-# Then write a path below, or set `CAMERA = 0` and run the cell again. Without either, the rendered person
-# plays seven clips one after the other.
+# Then write a path below, or set `CAMERA = 0`, and run this cell and the next. Without either, the rendered
+# person plays seven clips one after the other.
 
 # %%
 MY_VIDEO = ""  # for instance "holiday/me.mp4"
 CAMERA = -1  # the camera's number, usually 0; -1 for none
 
+# %% closed=true
 truth, who = [], "Your video"
 if CAMERA >= 0:
     from lessonkit.webcam import watch
