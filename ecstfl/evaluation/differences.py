@@ -65,13 +65,14 @@ def _training(runs: Sequence[Run]) -> float:
     return 100 * float(np.mean([run["history"][-1]["train_war"] for run in runs]))
 
 
+WITHIN_BETWEEN = Measure("within/between", _mean_cluster("within_between"), 2)
 WAR = Measure("WAR, %", lambda runs: 100 * war(_confusion(runs)))
 UAR = Measure("UAR, %", lambda runs: 100 * uar(_confusion(runs)))
 MEASURES = (
     WAR,
     UAR,
     Measure("training clips right, %", _training),
-    Measure("within/between", _mean_cluster("within_between"), 2),
+    WITHIN_BETWEEN,
     Measure("silhouette", _mean_cluster("silhouette"), 2),
     Measure("neighbour purity", _mean_cluster("purity"), 2),
 )

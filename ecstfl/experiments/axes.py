@@ -57,6 +57,8 @@ class Point:
             here too is not the work of a single class. See :mod:`ecstfl.evaluation.without_class`.
         difference: WAR against softmax-only on the clips that both scored, with its interval over
             people (and seeds, when there are several), in [-1, 1].
+        tighter: within/between against softmax-only, with its interval over folds (over seeds
+            where there is one fold; NaN where there is one pair); below 0 is tighter.
     """
 
     trial: Trial
@@ -66,6 +68,7 @@ class Point:
     within_between: tuple[float, ...]
     one_aside: tuple[float, ...]
     difference: Interval
+    tighter: Interval
 
 
 Axis = Callable[[RunConfig], list[Trial]]

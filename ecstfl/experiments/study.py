@@ -16,6 +16,7 @@ import numpy as np
 
 from ecstfl.errors import UserError
 from ecstfl.evaluation import grid as grids
+from ecstfl.evaluation.differences import WITHIN_BETWEEN, Pair, change
 from ecstfl.evaluation.grid import Grid
 from ecstfl.evaluation.rows import baseline_of, by_row
 from ecstfl.evaluation.table import paired_difference
@@ -43,6 +44,7 @@ def collect(places: Places, trials: Sequence[Trial], runs: Sequence[RunConfig]) 
         finished, twins = (_by_place(places, rows[key]) for key in (trial.setting, baseline))
         both = [place for place in finished if place in twins]
         ours, theirs = [finished[place] for place in both], [twins[place] for place in both]
+        pairs = [Pair(*place, finished[place], twins[place]) for place in both]
         points.append(
             Point(
                 trial,
@@ -55,6 +57,7 @@ def collect(places: Places, trials: Sequence[Trial], runs: Sequence[RunConfig]) 
                 ),
                 tuple(_one_aside(places, run) for run in ours),
                 difference.war,
+                change(pairs, WITHIN_BETWEEN),
             )
         )
     return points
@@ -102,22 +105,25 @@ def study(plan: Plan, trials: Sequence[Trial], places: Places, work: Work) -> li
 
 
 def to_csv(points: Sequence[Point]) -> str:
-    """One row a trial: n, mean and sd of its measures, and the difference with its interval."""
+    """One row a trial: n, mean and sd of its measures, the differences with their intervals."""
     names = ("war", "uar", "within_between", "one_aside", "softmax_war")
     head = ["axis", "value", "n", *(f"{name}_{s}" for name in names for s in ("mean", "sd"))]
     rows = []
     for p in points:
         numbers = [x for name in names for x in _mean_sd(getattr(p, name))]
-        numbers += [p.difference.value, p.difference.low, p.difference.high]
-        told = [f"{x:.4f}" for x in numbers]  # nan where there is no number
-        rows.append([p.trial.axis, p.trial.value, len(p.war), *told])
-    return grids.to_csv([*head, "difference", "low", "high"], rows)
+        for told in (p.difference, p.tighter):
+            numbers += [told.value, told.low, told.high]
+        cells = [f"{x:.4f}" for x in numbers]  # nan where there is no number
+        rows.append([p.trial.axis, p.trial.value, len(p.war), *cells])
+    head += ["difference", "low", "high", "tighter", "tighter_low", "tighter_high"]
+    return grids.to_csv(head, rows)
 
 
 def markdown(points: Sequence[Point]) -> str:
     """Render for the documentation: percent, 95 % intervals in brackets.
 
-    "One class aside" is within/between without that class without which it is largest.
+    "Change" is within/between against softmax-only, over folds; "one class aside" is
+    within/between without that class without which it is largest.
     """
     head = ("axis", "value", "n", "WAR, %", "softmax-only, %", "difference [95 %]")
     lines = []
@@ -133,10 +139,12 @@ def markdown(points: Sequence[Point]) -> str:
             f"{100 * np.mean(p.softmax_war):.1f}",
             f"{value:+.1f} [{low:+.1f}, {high:+.1f}]",
             f"{np.mean(p.within_between):.2f}",
+            f"{p.tighter.value:+.2f} [{p.tighter.low:+.2f}, {p.tighter.high:+.2f}]",
             f"{np.mean(p.one_aside):.2f}",
         )
         lines.append(cells)
-    return Grid((*head, "within / between", "one class aside"), tuple(lines)).markdown() + "\n"
+    head = (*head, "within / between", "change [95 %]", "one class aside")
+    return Grid(head, tuple(lines)).markdown() + "\n"
 
 
 def _mean_sd(values: Sequence[float]) -> tuple[float, float]:

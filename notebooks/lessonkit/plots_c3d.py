@@ -113,7 +113,9 @@ def reach_on_face(face: np.ndarray, layers: Sequence[Layer], shown: Sequence[str
             )
         if reach < size:
             box = {"fc": "white", "ec": "none", "pad": 1.5, "alpha": 0.85}
-            left.text(size / 2, low - 2, layer.name, ha="center", va="bottom", fontsize=10, bbox=box)
+            left.text(
+                size / 2, low - 2, layer.name, ha="center", va="bottom", fontsize=10, bbox=box
+            )
     left.set(xlabel="x (pixels)", ylabel="y (pixels)")
     whole = [x.name for x in chosen if x.reach[1] >= size]
     left.set_title("pixels that one number sees", size=10)

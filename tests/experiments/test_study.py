@@ -129,6 +129,9 @@ def test_points_are_the_means_and_differences_of_their_runs(data, tmp_path):
     )
     assert point.difference.value == pytest.approx(expected)
     assert point.difference.low <= expected <= point.difference.high
+    within = [records[c]["clusters"]["within_between"] for c in (ours, theirs)]
+    assert point.tighter.value == pytest.approx(within[0] - within[1])
+    assert np.isnan(point.tighter.low)  # one pair has no interval
 
     x, y = predicted[0]["embeddings"].astype(float), predicted[0]["labels"]
     left = [cluster_measures(x[y != c], y[y != c]).within_between for c in np.unique(y)]
@@ -137,6 +140,7 @@ def test_points_are_the_means_and_differences_of_their_runs(data, tmp_path):
     rows = list(csv.DictReader(io.StringIO(to_csv(points))))
     assert [row["value"] for row in rows] == [t.value for t in trials]
     assert float(rows[0]["difference"]) == pytest.approx(expected, abs=1e-4)
+    assert float(rows[0]["tighter"]) == pytest.approx(point.tighter.value, abs=1e-4)
     assert markdown(points).count("\n") == 2 + len(trials)
     figure = draw(points, list(records.values()))
     words = " ".join(t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text")))
@@ -193,7 +197,7 @@ def test_a_setting_on_several_axes_counts_once_and_many_axes_go_on_in_further_ro
     assert [a.get_title() for a in drawn] == list(dict.fromkeys(t.axis for t in trials))
     assert len({a.get_ylim() for a in drawn}) == 1
     rows = [round(a.get_subplotspec().rowspan.start) for a in drawn]
-    assert rows == [0, 0, 0, 0, 2]
+    assert rows == [0, 0, 0, 0, 3]
 
 
 def test_wrong_requests_are_told(data):
