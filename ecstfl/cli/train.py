@@ -238,7 +238,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "other digits, so other runs; default: the profile's, which is off",
     )
     parser.add_argument(
-        "--weight", type=float, metavar="LAMBDA", help="weight of EC-STFL; default: the profile's"
+        "--weight",
+        type=float,
+        metavar="LAMBDA",
+        help="weight of EC-STFL; default: the profile's, which is for C3D with bounded features: "
+        "with another --backbone give 0.03 first",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
 

@@ -578,7 +578,7 @@ stamp(
 # explanation?</summary>A score on n clips has a standard error of about 50 / √n points: 10 points for 24 clips, and
 # the difference of two networks more. Training adds luck of its own. So below 30 points or so: nothing.</details>
 #
-# To ask in earnest: `ecstfl reproduce --profile full --backbone r3d18`, several seeds, then lesson 07's
+# To ask in earnest: `ecstfl reproduce --profile full --backbone r3d18 --weight 0.03`, several seeds, then lesson 07's
 # intervals.
 #
 # ## Checkpoint
