@@ -27,6 +27,7 @@ def made_up_run(method, war, ratio, epochs=4, synthetic=True, seed=0):
     return {
         "history": history,
         "war": war,
+        "confusion": [[4, 1, 0], [0, 5, 0], [0, 0, 0]],  # nobody shows the third expression
         "synthetic": synthetic,
         "config": {"loss": loss, "seed": seed},
     }
@@ -65,6 +66,12 @@ def test_a_gain_has_the_interval_of_its_pairs():
     assert (low, high) == pytest.approx((theirs.low, theirs.high))
     assert gain == pytest.approx(0.06)
     assert plots.paired_gain(first[:1], second[:1])[1:] == (-np.inf, np.inf)
+
+
+def test_the_chance_line_counts_the_expressions_that_are_shown():
+    figure = plots.curves({"softmax": [made_up_run("softmax", 0.3, 0.6)]}, "title")
+    (chance,) = [line for line in figure.axes[1].lines if line.get_color() == "0.6"]
+    assert list(chance.get_ydata()) == [50, 50]
 
 
 def test_the_title_of_curves_carries_ratio_gain_and_interval():
