@@ -52,6 +52,7 @@ def land(
     *,
     clip_seconds: float | None = None,
     longest_seconds: float | None = None,
+    data_note: str = "",
 ) -> list[Path]:
     """Write checkpoint and card of a finished run.
 
@@ -63,6 +64,8 @@ def land(
         clip_seconds: typical length of a training clip; default: from the embedded data's
             manifest, when that is what the run was trained on.
         longest_seconds: length up to which a video is taken whole; default likewise.
+        data_note: what else a reader should know of the data: how clips outside of the
+            repository were made, say.
 
     Returns:
         The files written.
@@ -107,6 +110,7 @@ def land(
         )
     facts = card_facts(run_dir, run, config, calibration, notes)
     facts |= {"bytes": len(content), "sha256_of_content": digest(tensors, header)}
+    facts["data_note"] = data_note
     facts["parameters"] = int(
         sum(t.numel() for name, t in tensors.items() if "running" not in name and t.ndim)
     )
@@ -235,6 +239,7 @@ def render_card(facts: dict[str, Any]) -> str:
         f"- {config['data']}{' (synthetic)' if synthetic else ''}: {facts['n_train']} clips to "
         f"train on, {facts['n_test']} clips of {facts['n_test_groups']} other identities to test "
         f"on (fold {config['fold']})",
+        *([f"- {facts['data_note']}"] if facts.get("data_note") else []),
         f"- data hash `{config['data_hash'][:16]}`",
         "",
         "## How good it is",
@@ -380,6 +385,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--clip-seconds", type=float, help="typical length of a training clip")
     parser.add_argument("--longest-seconds", type=float, help="take videos up to this length whole")
+    parser.add_argument("--data-note", default="", help="one more line on the data")
     args = parser.parse_args(arguments)
     try:
         written = land(
@@ -388,6 +394,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args.validation,
             clip_seconds=args.clip_seconds,
             longest_seconds=args.longest_seconds,
+            data_note=args.data_note,
         )
     except UserError as error:
         print(f"ecstfl: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Command line of the generator: ``python -m data.generator {render,finish,sheet,head} --help``."""
+"""Command line of the generator: ``python -m data.generator --help``."""
 
 from __future__ import annotations
 
@@ -54,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--no-finish", action="store_true", help="leave manifest and checksums")
     finish = commands.add_parser("finish", help="write manifest, truth and checksums")
     finish.add_argument("--root", type=Path, default=Path("data"))
+    both = commands.add_parser(
+        "join", help="two packs into one to train on; fold 1 stays the first's"
+    )
+    both.add_argument("first", type=Path, help="a pack whose folds stay, such as data")
+    both.add_argument("second", type=Path, help="a pack of other people")
+    both.add_argument("out", type=Path, help="a new folder; name it in ECSTFL_DATA to train on it")
     sheet = commands.add_parser("sheet", help="write a contact sheet of finished clips")
     sheet.add_argument("--root", type=Path, default=Path("data"))
     sheet.add_argument("--out", type=Path, default=Path("data/sheet.jpg"))
@@ -100,6 +106,10 @@ def main(argv: list[str] | None = None) -> int:
             from .pack import finish
 
             print(f"finished: {finish(args.root)}")
+        elif args.command == "join":
+            from .join import join
+
+            print(f"{join(args.first, args.second, args.out)} clips in {args.out}")
         elif args.command == "sheet":
             from .sheet import write_sheet
 

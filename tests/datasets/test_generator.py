@@ -369,6 +369,33 @@ def test_finish_without_clips(tmp_path, capsys):
     assert "nothing to finish" in capsys.readouterr().err
 
 
+def test_joined_packs_train_on_both_and_test_on_the_first(tmp_path, capsys):
+    pytest.importorskip("av")
+    first, second, out = (tmp_path / name for name in ("first", "second", "out"))
+    for folder, seed, people in ((first, "1", "5"), (second, "2", "6")):
+        options = ["--classes", "Happy", "--frames", "8", "--size", "64", "--workers", "1"]
+        more = ["--identities", people, "--seed", seed]
+        assert main(["render", "--root", str(folder), *options, *more]) == 0
+    assert main(["join", str(first), str(second), str(out)]) == 0
+    assert f"11 clips in {out}" in capsys.readouterr().out
+    joined, alone, others = (open_embedded(folder) for folder in (out, first, second))
+    assert [(c.id, c.group, c.fold) for c in joined][:5] == [(c.id, c.group, c.fold) for c in alone]
+    more = list(joined)[5:]
+    assert [c.sha256 for c in more] == [c.sha256 for c in others]
+    assert {c.fold for c in more} == {2, 3, 4, 5}
+    assert len({c.group for c in joined}) == 11  # no two people share a number
+    assert not {c.id for c in more} & {c.id for c in alone}
+
+    assert main(["join", str(first), str(second), str(out)]) == 2
+    assert "is not empty: name a new folder" in capsys.readouterr().err
+    assert main(["join", str(first), str(tmp_path / "nowhere"), str(tmp_path / "new")]) == 2
+    assert "no embedded data in" in capsys.readouterr().err
+    (second / "clips/c0003_happy.mp4").write_bytes(b"x")
+    assert main(["join", str(first), str(second), str(tmp_path / "new")]) == 2
+    assert "c0003_happy.mp4 is damaged" in capsys.readouterr().err
+    assert not (tmp_path / "new" / "manifest.csv").exists()
+
+
 def _row(root, clip):
     from ecstfl.datasets.embedded import read_manifest
 

@@ -1,0 +1,76 @@
+"""Two packs into one to train on: the people of the second join all folds of the first but fold 1.
+
+So a network that is tested on fold 1 learns from both, and its test people are those of the first
+pack, as ever. The joined folder holds copies of the videos, a manifest and checksums; the truth
+per frame stays with the packs.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import shutil
+from pathlib import Path
+
+from ecstfl.datasets.embedded import read_manifest
+from ecstfl.errors import UserError
+
+from .pack import FOLDS, _write
+
+FIRST_OF_SECOND = 10_000
+"""Added to the identities of the second pack, so that no two people share a number."""
+
+
+def join(first: Path, second: Path, out: Path) -> int:
+    """Write the default splits of both packs to ``out``; returns the number of clips.
+
+    Args:
+        first: a finished pack; its folds stay.
+        second: another one; its clips are renamed ``x...`` and dealt to folds 2 to 5 by person.
+        out: a new or empty folder.
+
+    Raises:
+        UserError: ``out`` is in use, a pack is missing or damaged, or nothing can be written.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty: name a new folder")
+    rows = [row for row in read_manifest(first) if row["split"] == "default"]
+    sources = [first / row["file"] for row in rows]
+    head = list(rows[0])
+    more = [row for row in read_manifest(second) if row["split"] == "default"]
+    for row in sorted(more, key=lambda row: row["clip"]):
+        number = int(row["identity"])
+        clip = f"x{row['clip'][1:]}"
+        sources.append(second / row["file"])
+        rows.append(
+            dict.fromkeys(head, "")
+            | {key: value for key, value in row.items() if key in head}
+            | {
+                "clip": clip,
+                "file": f"more/{clip}.mp4",
+                "identity": str(FIRST_OF_SECOND + number),
+                "fold": str(2 + number % (FOLDS - 1)),
+                "longtail": "0",
+            }
+        )
+    sums = []
+    try:
+        for row, source in zip(rows, sources, strict=True):
+            target = out / row["file"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            if hashlib.sha256(target.read_bytes()).hexdigest() != row["sha256"]:
+                raise UserError(f"{source} is damaged (wrong SHA-256); render or restore it")
+            sums.append(f"{row['sha256']}  {row['file']}\n")
+    except OSError as error:
+        raise UserError(f"cannot copy {error.filename} to {out}: {error.strerror}") from None
+    table = io.StringIO()
+    writer = csv.DictWriter(table, head, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    manifest = table.getvalue().encode()
+    _write(out / "manifest.csv", manifest)
+    sums.append(f"{hashlib.sha256(manifest).hexdigest()}  manifest.csv\n")
+    _write(out / "SHA256SUMS", "".join(sums).encode())
+    return len(rows)

@@ -1,0 +1,154 @@
+"""When is EC-STFL worth it? A table and a picture of all landed settings: python -m tools.when.
+
+Each line is a setting, and what EC-STFL changes in it: recognition, and the classes in feature
+space. All numbers come from landed runs. All intervals are over folds, so that they can be
+compared with each other.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ecstfl.evaluation.differences import MEASURES, Comparison, Measure, change, compare
+from ecstfl.evaluation.grid import Grid
+from ecstfl.figures.files import save_figure
+from ecstfl.figures.style import COLOURS, plain_style
+from ecstfl.files import write_text
+from ecstfl.runs.run_folder import Run
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = "python -m tools.when"
+SHOWN = tuple(m for m in MEASURES if m.name in ("WAR, %", "within/between", "silhouette"))
+AXES = (
+    "change of WAR, points\n(right: better)",
+    "change of within/between\n(left: tighter classes)",
+    "change of silhouette\n(right: better separated)",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line.
+
+    Attributes:
+        name: what a reader should know of it.
+        folder: below ``results/landed``.
+        weight: lambda of the patent's form.
+    """
+
+    name: str
+    folder: str
+    weight: float
+
+
+SETTINGS = (
+    Setting("features bounded, 160 people, λ 0.3", "full", 0.3),
+    Setting("features bounded, 20 people, λ 0.3", "few-people", 0.3),
+    Setting("not bounded, 160 people, λ 0.03", "unbounded", 0.03),
+    Setting("not bounded, 160 people, λ 0.1", "unbounded", 0.1),
+    Setting("not bounded, DFEW's class sizes, λ 0.03", "unbounded-longtail", 0.03),
+    Setting("not bounded, DFEW's class sizes, λ 0.1", "unbounded-longtail", 0.1),
+)
+
+
+def comparison(landed: Path, setting: Setting) -> Comparison:
+    """Return the pairs of a setting's runs.
+
+    Raises:
+        ValueError: there are none.
+    """
+    runs = []
+    for path in sorted((landed / setting.folder / "runs").glob("*/run.json")):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        loss = run["config"]["loss"]
+        patent = loss["method"] == "ec-stfl" and loss["form"] == "patent"
+        if loss["method"] == "softmax" or (patent and loss["weight"] == setting.weight):
+            runs.append(run)
+    found = compare(runs)
+    if len(found) != 1:
+        raise ValueError(f"expected one comparison of {setting}, got {len(found)}")
+    return found[0]
+
+
+def table(settings: Sequence[tuple[str, Comparison]]) -> Grid:
+    """Return a line a setting: its pairs, softmax-only's WAR, and the changes of all measures."""
+    lines = []
+    for name, found in settings:
+        changes = [_told(found, measure) for measure in MEASURES if measure.name != "UAR, %"]
+        before = MEASURES[0].of([pair.baseline for pair in found.pairs])
+        lines.append((name, str(len(found.pairs)), f"{before:.1f}", *changes))
+    names = (m.name for m in MEASURES if m.name != "UAR, %")
+    return Grid(("setting", "pairs", "softmax only, WAR, %", *names), tuple(lines))
+
+
+def _told(found: Comparison, measure: Measure) -> str:
+    gain = change(found.pairs, measure)
+    value, low, high = (measure.show(x, "+") for x in (gain.value, gain.low, gain.high))
+    return f"{value} [{low}, {high}]"
+
+
+@plain_style()
+def picture(settings: Sequence[tuple[str, Comparison]]) -> Figure:
+    """Draw the changes of recognition and of the classes, a row a setting."""
+    figure = Figure(figsize=(11, 1.9 + 0.55 * len(settings)), layout="constrained")
+    panels = figure.subplots(1, len(SHOWN), sharey=True)
+    rows = np.arange(len(settings))
+    for axis, measure, label, colour in zip(panels, SHOWN, AXES, COLOURS[1::2], strict=False):
+        for row, (_, found) in zip(rows, settings, strict=True):
+            gain = change(found.pairs, measure)
+            axis.plot([gain.low, gain.high], [row, row], color=colour, lw=2.5)
+            axis.plot(gain.value, row, "D", ms=8, color=colour, mec="black")
+            each = [pair.gain(measure) for pair in found.pairs]
+            axis.plot(each, [row + 0.28] * len(each), ".", color="0.5", ms=4)
+        axis.axvline(0, color="0", lw=1.2, zorder=0)
+        axis.grid(axis="x", color="0.9", zorder=-1)
+        axis.set_xlabel(label)
+    names = [f"{name}\n({len(found.pairs)} pairs)" for name, found in settings]
+    panels[0].set_yticks(rows, names, fontsize=9)
+    panels[0].set_ylim(len(settings) - 0.4, -0.6)
+    figure.suptitle(
+        "SYNTHETIC: rendered clips · C3D, EC-STFL of the patent's form against softmax only\n"
+        "diamond and bar: mean and 95 % interval over folds; grey: single pairs of runs",
+        fontsize=10,
+    )
+    return figure
+
+
+def runs_of(settings: Sequence[tuple[str, Comparison]]) -> list[Run]:
+    """Return all runs behind the lines, each once."""
+    found = {run["name"]: run for _, c in settings for p in c.pairs for run in (p.baseline, p.ours)}
+    return list(found.values())
+
+
+def main() -> int:
+    """Write ``when.md`` to the landed results and ``when`` to the landed figures."""
+    landed = ROOT / "results" / "landed"
+    settings = [(setting.name, comparison(landed, setting)) for setting in SETTINGS]
+    write_text(landed / "when.md", page(settings))
+    print(landed / "when.md")
+    figures = ROOT / "figures" / "landed" / "when"
+    for path in save_figure(picture(settings), figures, runs_of(settings), COMMAND):
+        print(path)
+    return 0
+
+
+def page(settings: Sequence[tuple[str, Comparison]]) -> str:
+    """Return the table with what must be known to read it."""
+    return (
+        table(settings).markdown()
+        + "\n\n- synthetic: rendered clips, says nothing about accuracy on real faces\n"
+        "- EC-STFL of the patent's form against softmax only, in pairs of equal fold and seed; "
+        "[95 %]: jackknife over folds, Student's t\n"
+        "- 20 people: on validation folds; the others: on test folds\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
