@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from ecstfl.datasets.embedded import open_embedded
 from ecstfl.errors import UserError
 from ecstfl.files import atomic_write, write_json
 from ecstfl.labels import CLASSES
@@ -40,7 +41,7 @@ from ecstfl.models.model_file import (
 from ecstfl.predict.checkpoint import HONESTY
 from ecstfl.predict.evaluate import size, tables
 from ecstfl.predict.recognizer import THRESHOLD
-from ecstfl.runs.config import RunConfig, canonical_json, from_dict
+from ecstfl.runs.config import RunConfig, canonical_json, from_dict, hash_clipset
 from ecstfl.runs.run_folder import read_features, read_run
 from tools.calibrate import Calibration, calibrate, reliability_figure
 
@@ -53,6 +54,7 @@ def land(
     clip_seconds: float | None = None,
     longest_seconds: float | None = None,
     data_note: str = "",
+    joined: bool = False,
 ) -> list[Path]:
     """Write checkpoint and card of a finished run.
 
@@ -66,6 +68,7 @@ def land(
         longest_seconds: length up to which a video is taken whole; default likewise.
         data_note: what else a reader should know of the data: how clips outside of the
             repository were made, say.
+        joined: the run's data are the embedded clips of today and others (``data.generator join``).
 
     Returns:
         The files written.
@@ -95,6 +98,7 @@ def land(
         clip_seconds=clip_seconds or typical,
         longest_seconds=longest_seconds or longest,
         run=str(run["name"]),
+        embedded=hash_clipset(open_embedded(verify=False)) if joined else "",
     )
     tensors, header = read_model(run_dir / "model.safetensors", MODEL_FORMAT)
     if json.loads(header["config"]) != json.loads(canonical_json(run["config"])):
@@ -385,6 +389,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--clip-seconds", type=float, help="typical length of a training clip")
     parser.add_argument("--longest-seconds", type=float, help="take videos up to this length whole")
+    parser.add_argument("--joined", action="store_true", help="embedded clips and others, joined")
     parser.add_argument("--data-note", default="", help="one more line on the data")
     args = parser.parse_args(arguments)
     try:
@@ -395,6 +400,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             clip_seconds=args.clip_seconds,
             longest_seconds=args.longest_seconds,
             data_note=args.data_note,
+            joined=args.joined,
         )
     except UserError as error:
         print(f"ecstfl: {error}", file=sys.stderr)

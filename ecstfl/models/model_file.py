@@ -49,6 +49,8 @@ class ModelNotes:
         clip_seconds: typical length of the training clips, > 0; the length of a window.
         longest_seconds: videos up to this length are taken whole, as the training clips were.
         run: name of the run the weights come from.
+        embedded: data hash of the embedded clips, where a run was trained on them and on others
+            (a joined pack, whose own hash tells nothing about them).
     """
 
     temperature: float = 1.0
@@ -56,6 +58,7 @@ class ModelNotes:
     clip_seconds: float = 1.5
     longest_seconds: float = 5.0
     run: str = ""
+    embedded: str = ""
 
     def __post_init__(self) -> None:
         for name in ("temperature", "clip_seconds", "longest_seconds"):

@@ -15,12 +15,13 @@ _LARGEST: Final = 2**22
 """Bytes; no embedded clip is larger, and a long film need not be hashed."""
 
 
-def familiar(source: Path, config: RunConfig) -> str:
+def familiar(source: Path, config: RunConfig, embedded: str = "") -> str:
     """Say whether a video is an embedded clip that a model knows from its training.
 
     Args:
         source: a video; it is known by its content, whatever its name.
         config: of the model's run.
+        embedded: as in :class:`~ecstfl.models.model_file.ModelNotes`.
 
     Returns:
         A sentence; empty when it is no embedded clip, the data is not here, or the model was
@@ -30,7 +31,7 @@ def familiar(source: Path, config: RunConfig) -> str:
         if not config.data.startswith("embedded") or source.stat().st_size > _LARGEST:
             return ""
         row = _embedded().get(content_sha256(source))
-        if row is None or config.data_hash != _hash(config.data):
+        if row is None or _hash(config.data) not in (config.data_hash, embedded):
             return ""
     except (OSError, UserError):
         return ""

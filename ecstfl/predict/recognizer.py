@@ -177,7 +177,7 @@ class Recognizer:
         if not stream.windows:
             name = path if path is not None else "the frames"
             raise UserError(f"{name}: no face found in {stream.n_frames} frames")
-        known = familiar(path, self.config) if path is not None else ""
+        known = familiar(path, self.config, self.notes.embedded) if path is not None else ""
         return Prediction(
             path if path is not None else Path("frames"),
             stream.duration,

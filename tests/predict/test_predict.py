@@ -30,6 +30,7 @@ from ecstfl.predict.checkpoint import HONESTY, load_checkpoint
 from ecstfl.predict.familiar import familiar
 from ecstfl.predict.prediction import Window
 from ecstfl.predict.recognizer import Options, Recognizer
+from ecstfl.runs.config import hash_clipset
 from ecstfl.runs.run_folder import save_model
 from ecstfl.video.reading import read_frames, read_timed
 
@@ -190,10 +191,14 @@ def test_what_the_file_lacks_and_what_the_model_knows_stand_in_the_answer(tmp_pa
     for prediction in (first, second, third):
         for sentence in prediction["problems"]:
             assert f"note: {sentence}" in said
-    config = load_checkpoint(find_shipped())[0]
-    assert "trained on this person" in familiar(known.source, config)
+    config, _, notes = load_checkpoint(find_shipped())
+    assert "trained on this person" in familiar(known.source, config, notes.embedded)
     # a model of other rendered clips never saw these people, whatever their numbers
-    assert familiar(known.source, dataclasses.replace(config, data_hash="0")) == ""
+    other = dataclasses.replace(config, data_hash="0")
+    assert familiar(known.source, other) == ""
+    # one of these and others, joined, did
+    joined = hash_clipset(open_embedded(verify=False))
+    assert "trained on this person" in familiar(known.source, other, joined)
 
 
 def test_no_debris_of_a_progress_bar_in_a_log(model_path, tmp_path, capfd):
