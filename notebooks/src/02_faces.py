@@ -395,8 +395,8 @@ for name, (u, v) in zip(plots_faces.POINT_NAMES, align.template(112), strict=Tru
 # <details><summary>Hint 1</summary>Write the equations as <code>A @ (a, b, c, d) = targets</code>: a row
 # <code>[x, -y, 1, 0]</code> for each u, and a row <code>[y, x, 0, 1]</code> for each v.</details>
 # <details><summary>Hint 2</summary><code>np.linalg.lstsq(A, values, rcond=None)[0]</code> solves them.</details>
-# <details><summary>Hint 3</summary>Shorter: with points as complex numbers z = x + iy, centred on their means,
-# a + ib is the sum of conj(z) w over the sum of |z|², and the shift brings mean to mean.</details>
+# <details><summary>Hint 3</summary>Shorter: with centred points as complex numbers, a + ib is the sum of
+# conj(z) w over the sum of |z|².</details>
 
 
 # %% exercise="2.3" part="answer"
@@ -861,8 +861,7 @@ progress()
 #
 # * IoU compares boxes; coverage says how much of a clip shows a face.
 # * A similarity has four numbers. Steady landmark errors are harmless, trembling is not.
-# * Fitting the mouth hides where it goes, not how wide it opens; fitting the eyes alone keeps all, and
-#   trembles twice as much.
+# * Fitting the mouth hides where it goes, not how wide it opens.
 #
 # ## What can go wrong
 #
@@ -873,9 +872,6 @@ progress()
 # ## Further reading
 #
 # * [From video to aligned clips](../docs/faces.md): backends, options, and what was measured.
-# * Deng et al., *RetinaFace*, CVPR 2020. Its weights come from WIDER FACE, whose images may not be used
-#   commercially.
-# * Umeyama, *Least-squares estimation of transformation parameters between two point patterns*, PAMI 1991.
+# * Deng et al., *RetinaFace*, CVPR 2020.
+# * Umeyama, *Least-squares estimation of transformation parameters*, PAMI 1991.
 # * Bulat and Tzimiropoulos, *How far are we from solving the 2D and 3D face alignment problem?*, ICCV 2017.
-#
-# Next: 03, from any length to 16 frames.

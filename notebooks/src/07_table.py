@@ -281,7 +281,7 @@ def fitting_hits(percent, clips):
 
 
 # %% [markdown]
-# Every recall fits one integer, and these give back the printed UAR and WAR: the table is consistent.
+# Every recall fits one integer, and these give back the printed UAR and WAR.
 
 # %%
 hits = {}
@@ -433,7 +433,7 @@ word = (
 apart.truth(word, ", ".join(clear))
 
 # %% [markdown]
-# Taken at face value, the 1.96 points are about three standard errors:
+# At face value, 1.96 points are about three standard errors:
 
 # %%
 n = sum(DFEW_COUNTS)
@@ -610,8 +610,7 @@ def paired_bootstrap(right_a, right_b, groups, draws, rng):
 
 
 # %% [markdown]
-# With people, the interval is wider. For the printed table this cannot be done: no groups and no predictions
-# are published.
+# With people, the interval is wider. For the printed table this cannot be done: no predictions are published.
 #
 # ## The same clips? Count only where the models differ
 #
@@ -656,8 +655,7 @@ twice.truth(abs(np.subtract(*SAME_SETTING["C3D"])), "More than the gain that is 
 plots_table.lambda_curve(list(LAMBDA_SWEEP), list(LAMBDA_SWEEP.values()), sd)
 
 # %% [markdown]
-# How often does a method that does *nothing* look 1.96 points better? How small must the spread be, or how
-# many folds averaged, before such a gain means something?
+# How often does a method that does *nothing* look 1.96 points better?
 
 
 # %% closed=true
@@ -814,9 +812,7 @@ for name, size in (("no gain", 0.0), ("the printed gain", 1.96)):
 assert abs(100 * gain.value - np.mean(list(gains.values()))) < 1e-6  # folds of one size
 
 # %% [markdown]
-# This answers for these rendered faces, this small network and this λ, and for nothing else.
-#
-# One more temptation: to report the best of a run's epochs on its test fold.
+# This answers for these faces, this network and this λ. One more temptation: to report the best of a run's epochs on its test fold.
 
 # %%
 peek = guess_number("07-peek", "What would that be worth on average, in points?", 0, 10, digits=1)
@@ -886,23 +882,20 @@ progress()
 # %% [markdown]
 # ## Summary
 #
-# * UAR counts classes, WAR counts clips; a class without clips is left out, and named.
+# * UAR counts classes, WAR counts clips.
 # * Table 1 decodes to whole clips: +229 of 11,697, and 185 of them are Sad.
 # * An interval must resample what is independent, and compare in pairs.
 # * Two runs of one setting lie 2.4 and 3.9 points apart; the claimed gain is 1.96.
-# * In six settings of this kit no gain in recognition is shown ([one picture](../docs/results.md#when-is-it-worth-it)).
+# * In six settings of this kit [no gain is shown](../docs/results.md#when-is-it-worth-it).
 #
 # ## What can go wrong
 #
 # * Picking the best epoch on the test fold.
 # * Comparing a mean over folds with a pooled score.
-# * Reporting the seed that looked best. Fix the seeds first, and report them all.
+# * Reporting the seed that looked best.
 #
 # ## Further reading
 #
-# * [How to read a paper of this field, and what to try next](../docs/reading.md); [what was found here](../docs/results.md).
+# * [How to read a paper of this field](../docs/reading.md); [what was found here](../docs/results.md).
 # * Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 1927.
 # * Bouthillier et al., *Accounting for variance in machine learning benchmarks*, MLSys 2021.
-# * Jiang et al., ACM MM 2020, doi 10.1145/3394171.3413620: Figs. 3, 5 and 6.
-#
-# Next: 08, what the feature space looks like, and what UMAP cannot tell.
