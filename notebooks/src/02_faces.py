@@ -875,3 +875,5 @@ progress()
 # * Deng et al., *RetinaFace*, CVPR 2020.
 # * Umeyama, *Least-squares estimation of transformation parameters*, PAMI 1991.
 # * Bulat and Tzimiropoulos, *How far are we from solving the 2D and 3D face alignment problem?*, ICCV 2017.
+#
+# Next: 03, frames.

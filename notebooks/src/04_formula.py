@@ -938,6 +938,8 @@ question(
 #
 # ## Further reading
 #
-# * [The loss](../docs/loss.md): the closed-form gradient, derived, with error bounds.
+# * [The loss](../docs/loss.md): the closed-form gradient, derived.
 # * Jiang et al., *DFEW*, ACM MM 2020, doi 10.1145/3394171.3413620.
 # * Qi and Su, *Contrastive-center loss*, 2017, arXiv 1707.07391: the nearest cousin.
+#
+# Next: 05, C3D.

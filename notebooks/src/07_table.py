@@ -624,7 +624,7 @@ for name, (only_c3d, only_ec, p) in audit.mcnemar_bounds(before, after).items():
     assert only_ec - only_c3d == 229
 
 # %% [markdown]
-# So the draw of *clips* does not explain the difference. But these are two trained networks, not two methods.
+# The draw of *clips* does not explain the difference. But these are two trained networks, not two methods.
 #
 # ## Luck in training
 #
@@ -747,7 +747,7 @@ def runs_needed(gain, sd):
 # %% [markdown]
 # ## The same questions, put to data
 #
-# Ours: C3D with and without EC-STFL on **synthetic** clips, several folds and seeds, everything equal but the
+# C3D with and without EC-STFL on **synthetic** clips, several folds and seeds, everything equal but the
 # loss, the last epoch as the result. Every class has as many clips, so UAR equals WAR.
 
 # %%
@@ -899,3 +899,5 @@ progress()
 # * [How to read a paper of this field](../docs/reading.md); [what was found here](../docs/results.md).
 # * Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 1927.
 # * Bouthillier et al., *Accounting for variance in machine learning benchmarks*, MLSys 2021.
+#
+# Next: 08, features.
