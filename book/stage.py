@@ -201,7 +201,8 @@ def _documents(pages: Iterable[str]) -> list[str]:
 def landed_page(name: str, text: str) -> str:
     """Return a landed table with a title: ``results/landed/full/table.md`` is "full: table"."""
     *_, folder, stem = name.removesuffix(".md").split("/")
-    return f"# {folder}: {stem.replace('-', ' ')}\n\n{text}"
+    which = "all settings" if folder == "landed" else folder
+    return f"# {which}: {stem.replace('-', ' ')}\n\n{text}"
 
 
 def _contents(title: str, pages: list[str], folder: str) -> str:
