@@ -7,7 +7,6 @@ compared with each other.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +15,25 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ecstfl.evaluation.differences import MEASURES, Comparison, Measure, change, compare
-from ecstfl.evaluation.grid import Grid
+from ecstfl.evaluation.differences import (
+    MEASURES,
+    SILHOUETTE,
+    WAR,
+    WITHIN_BETWEEN,
+    Comparison,
+    change,
+    compare,
+    notes,
+)
+from ecstfl.evaluation.grid import Grid, Page
 from ecstfl.figures.files import save_figure
 from ecstfl.figures.style import COLOURS, plain_style
 from ecstfl.files import write_text
-from ecstfl.runs.run_folder import Run
+from ecstfl.runs.run_folder import Run, read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "python -m tools.when"
-SHOWN = tuple(m for m in MEASURES if m.name in ("WAR, %", "within/between", "silhouette"))
+SHOWN = (WAR, WITHIN_BETWEEN, SILHOUETTE)
 AXES = (
     "change of WAR, points\n(right: better)",
     "change of within/between\n(left: tighter classes)",
@@ -66,7 +74,7 @@ def comparison(landed: Path, setting: Setting) -> Comparison:
     """
     runs = []
     for path in sorted((landed / setting.folder / "runs").glob("*/run.json")):
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = read_run(path.parent)
         loss = run["config"]["loss"]
         patent = loss["method"] == "ec-stfl" and loss["form"] == "patent"
         if loss["method"] == "softmax" or (patent and loss["weight"] == setting.weight):
@@ -81,17 +89,21 @@ def table(settings: Sequence[tuple[str, Comparison]]) -> Grid:
     """Return a line a setting: its pairs, softmax-only's WAR, and the changes of all measures."""
     lines = []
     for name, found in settings:
-        changes = [_told(found, measure) for measure in MEASURES if measure.name != "UAR, %"]
-        before = MEASURES[0].of([pair.baseline for pair in found.pairs])
-        lines.append((name, str(len(found.pairs)), f"{before:.1f}", *changes))
-    names = (m.name for m in MEASURES if m.name != "UAR, %")
-    return Grid(("setting", "pairs", "softmax only, WAR, %", *names), tuple(lines))
+        before = WAR.of([pair.baseline for pair in found.pairs])
+        changes = [measure.tell(change(found.pairs, measure)) for measure in MEASURES]
+        lines.append((name, str(len(found.pairs)), WAR.show(before), *changes))
+    head = ("setting", "pairs", "softmax only, WAR, %", *(m.name for m in MEASURES))
+    return Grid(head, tuple(lines))
 
 
-def _told(found: Comparison, measure: Measure) -> str:
-    gain = change(found.pairs, measure)
-    value, low, high = (measure.show(x, "+") for x in (gain.value, gain.low, gain.high))
-    return f"{value} [{low}, {high}]"
+def page(settings: Sequence[tuple[str, Comparison]]) -> str:
+    """Return the table with what must be known to read it."""
+    told = [
+        "synthetic: rendered clips, says nothing about accuracy on real faces",
+        "EC-STFL of the patent's form; 20 people: on validation folds, the others: on test folds",
+        *notes([found for _, found in settings], len(MEASURES)),
+    ]
+    return Page((table(settings),), tuple(told)).markdown()
 
 
 @plain_style()
@@ -137,17 +149,6 @@ def main() -> int:
     for path in save_figure(picture(settings), figures, runs_of(settings), COMMAND):
         print(path)
     return 0
-
-
-def page(settings: Sequence[tuple[str, Comparison]]) -> str:
-    """Return the table with what must be known to read it."""
-    return (
-        table(settings).markdown()
-        + "\n\n- synthetic: rendered clips, says nothing about accuracy on real faces\n"
-        "- EC-STFL of the patent's form against softmax only, in pairs of equal fold and seed; "
-        "[95 %]: jackknife over folds, Student's t\n"
-        "- 20 people: on validation folds; the others: on test folds\n"
-    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Two packs into one to train on: the people of the second join all folds of the first but fold 1.
+"""Two packs into one to train on: the people of the second are dealt to folds 2 to 5 of the first.
 
-So a network that is tested on fold 1 learns from both, and its test people are those of the first
-pack, as ever. The joined folder holds copies of the videos, a manifest and checksums; the truth
-per frame stays with the packs.
+So a network that is tested on fold 1 learns from both packs, and is tested on people of the first.
+The joined folder holds copies of the videos, a manifest and checksums; the truth per frame stays
+with the packs.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ def join(first: Path, second: Path, out: Path) -> int:
         out: a new or empty folder.
 
     Raises:
-        UserError: ``out`` is in use, a pack is missing or damaged, or nothing can be written.
+        UserError: ``out`` is in use, a pack is missing, empty or damaged, both have a clip of one
+            name, or nothing can be written.
     """
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty: name a new folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is not an empty folder: name a new one, or delete it")
     rows = [row for row in read_manifest(first) if row["split"] == "default"]
+    if not rows:
+        raise UserError(f"{first} has no clips of the default split: name another pack")
     sources = [first / row["file"] for row in rows]
     head = list(rows[0])
     more = [row for row in read_manifest(second) if row["split"] == "default"]
@@ -53,6 +56,10 @@ def join(first: Path, second: Path, out: Path) -> int:
                 "fold": str(2 + number % (FOLDS - 1)),
                 "longtail": "0",
             }
+        )
+    if len({row["clip"] for row in rows}) < len(rows):
+        raise UserError(
+            f"clips of {second} would take names of {first}: join packs that are not joined yet"
         )
     sums = []
     try:

@@ -44,6 +44,11 @@ class Measure:
         """Print a value; a dash where there is none."""
         return "–" if np.isnan(value) else f"{value:{sign}.{self.digits}f}"
 
+    def tell(self, change: Interval) -> str:
+        """Print a change with its interval in brackets, where there is one."""
+        value, low, high = (self.show(x, "+") for x in (change.value, change.low, change.high))
+        return value if np.isnan(change.low) else f"{value} [{low}, {high}]"
+
 
 def _confusion(runs: Sequence[Run]) -> np.ndarray:
     return np.sum([run["confusion"] for run in runs], axis=0)
@@ -66,6 +71,7 @@ def _training(runs: Sequence[Run]) -> float:
 
 
 WITHIN_BETWEEN = Measure("within/between", _mean_cluster("within_between"), 2)
+SILHOUETTE = Measure("silhouette", _mean_cluster("silhouette"), 2)
 WAR = Measure("WAR, %", lambda runs: 100 * war(_confusion(runs)))
 UAR = Measure("UAR, %", lambda runs: 100 * uar(_confusion(runs)))
 MEASURES = (
@@ -73,7 +79,7 @@ MEASURES = (
     UAR,
     Measure("training clips right, %", _training),
     WITHIN_BETWEEN,
-    Measure("silhouette", _mean_cluster("silhouette"), 2),
+    SILHOUETTE,
     Measure("neighbour purity", _mean_cluster("purity"), 2),
 )
 """Recognition of the test clips, of the training clips in the last epoch, and the clusters of the
@@ -197,7 +203,7 @@ def grid(comparisons: Sequence[Comparison], measures: Sequence[Measure]) -> Grid
     for name, plain in baselines(comparisons).items():
         lines.append((name, str(len(plain)), *(m.show(m.of(plain)) for m in measures)))
         for c in (c for c in comparisons if c.baseline == name):
-            told = [_told(change(c.pairs, measure), measure) for measure in measures]
+            told = [measure.tell(change(c.pairs, measure)) for measure in measures]
             lines.append((f"difference: {c.method}", str(len(c.pairs)), *told))
     return Grid(("Method", "runs", *(measure.name for measure in measures)), tuple(lines))
 
@@ -208,11 +214,6 @@ def baselines(comparisons: Sequence[Comparison]) -> dict[str, list[Run]]:
     for c in comparisons:
         found.setdefault(c.baseline, {}).update({(p.fold, p.seed): p.baseline for p in c.pairs})
     return {name: list(runs.values()) for name, runs in found.items()}
-
-
-def _told(interval: Interval, measure: Measure) -> str:
-    value, low, high = (measure.show(x, "+") for x in (interval.value, interval.low, interval.high))
-    return value if np.isnan(interval.low) else f"{value} [{low}, {high}]"
 
 
 def notes(comparisons: Sequence[Comparison], measures: int) -> list[str]:

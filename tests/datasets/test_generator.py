@@ -387,7 +387,12 @@ def test_joined_packs_train_on_both_and_test_on_the_first(tmp_path, capsys):
     assert not {c.id for c in more} & {c.id for c in alone}
 
     assert main(["join", str(first), str(second), str(out)]) == 2
-    assert "is not empty: name a new folder" in capsys.readouterr().err
+    assert "is not an empty folder: name a new one" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["join", str(first), str(second), str(tmp_path / "file")]) == 2
+    assert "is not an empty folder" in capsys.readouterr().err
+    assert main(["join", str(out), str(second), str(tmp_path / "new")]) == 2  # joined already
+    assert "not joined yet" in capsys.readouterr().err
     assert main(["join", str(first), str(tmp_path / "nowhere"), str(tmp_path / "new")]) == 2
     assert "no embedded data in" in capsys.readouterr().err
     (second / "clips/c0003_happy.mp4").write_bytes(b"x")

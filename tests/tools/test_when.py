@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from matplotlib.colors import same_color
 
-from ecstfl.evaluation.differences import MEASURES, change
+from ecstfl.evaluation.differences import WAR, change
 from tools import when
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def test_a_line_says_what_the_table_of_its_runs_says(settings):
     with (LANDED / "full" / "differences.csv").open() as file:
         (row,) = [r for r in csv.DictReader(file) if r["measure"] == "WAR, %"]
     expected = [float(row[key]) for key in ("difference", "low", "high")]
-    gain = change(settings[0][1].pairs, MEASURES[0])
+    gain = change(settings[0][1].pairs, WAR)
     assert [gain.value, gain.low, gain.high] == pytest.approx(expected, abs=1e-5)
 
 
