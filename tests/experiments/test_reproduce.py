@@ -272,6 +272,13 @@ def test_chosen_methods_are_a_part_of_the_same_plan():
         choose_methods(full, ["focal"])
 
 
+def test_each_profile_takes_the_weight_that_was_chosen_for_its_features():
+    for name in NAMES:
+        profile = get_profile(name)
+        first = next(m for m in profile.methods if m.method == "ec-stfl")
+        assert first.weight == (0.3 if profile.backbone.fc_batch_norm else 0.03), name
+
+
 def test_two_rows_of_one_form_become_one_under_a_weight():
     parser = cli.build_parser("reproduce")
     arguments = parser.parse_args(["reproduce", "--profile", "full", "--weight", "1"])
