@@ -49,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--hold", type=float, default=0.0, help="share in the expression throughout, 0..1"
     )
+    render.add_argument(
+        "--variety", type=float, default=1.0, help="how far people differ, 0..3 (shipped: 1)"
+    )
     render.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     render.add_argument("--overwrite", action="store_true", help="render a finished pack anew")
     render.add_argument("--no-finish", action="store_true", help="leave manifest and checksums")
@@ -97,6 +100,7 @@ def main(argv: list[str] | None = None) -> int:
                 difficulty=args.difficulty or ((1.0, 1.0) if wild else (0.2, 0.5)),
                 seed=args.seed,
                 manner=Manner(args.talk, args.hold),
+                variety=args.variety,
             )
             done = render_pack(args.root, config, args.workers, overwrite=args.overwrite)
             print(f"{done} clips rendered in {args.root}")

@@ -94,7 +94,7 @@ class Identity:
         eye_centres: (2, 3).
         cloth: (n,) float32, above 0.5 is cloth.
         texture: (3, TEX_H, TEX_W) linear skin colour.
-        colours: (9, 3) linear, see ``kernels.shade``.
+        colours: (10, 3) linear, see ``kernels.shade``.
         furrow_rest, furrow_gain: depth of skin furrows at rest and when moving.
     """
 
@@ -116,17 +116,26 @@ class Identity:
     extra: dict = field(default_factory=dict)
 
 
-def make_identity(head: Head, number: int, seed: int) -> Identity:
-    """Draw person ``number`` of the pack with this ``seed`` (about half a second)."""
+def make_identity(head: Head, number: int, seed: int, variety: float = 1.0) -> Identity:
+    """Draw person ``number`` of the pack with this ``seed`` (about half a second).
+
+    Args:
+        head: the geometry.
+        number: of the person.
+        seed: of the pack.
+        variety: how far mouths, eyes, noses, brows and lips differ from the mean; 1: as in the
+            shipped data, 2: twice as far. Other faces than the shipped ones: train on them too,
+            and a resting mouth is no longer taken for a smile.
+    """
     rng = np.random.default_rng([seed, number, 11])
     male = float(np.clip(rng.choice([0.06, 0.94]) + rng.normal(0, 0.10), 0, 1))
     # adults only: 2/3 is a young adult, 1 is old
     age = float(np.clip(0.58 + 0.42 * rng.beta(1.3, 2.0), 0.58, 1.0))
     ancestry = rng.dirichlet([0.55, 0.55, 0.55]).astype(np.float32)  # African, Asian, European
     weight, muscle = (float(v) for v in np.clip(rng.normal(0.5, 0.18, 2), 0.05, 0.95))
-    points = _shape(head, rng, male, age, ancestry, weight, muscle)
+    points = _shape(head, rng, male, age, ancestry, weight, muscle, variety)
     eyes = np.stack([points[head.left_eye].mean(0), points[head.right_eye].mean(0)])
-    texture, colours, look = _paint(head, rng, male, age, ancestry)
+    texture, colours, look = _paint(head, rng, male, age, ancestry, variety)
     hair = _style_hair(head, rng, male, ancestry, age, points)
     if hair.curtain is not None:  # hair holds the ears flat
         out = np.clip(np.abs(points[:, 0]) - 0.74, 0, None) * np.clip(head.ears * 2, 0, 1)
@@ -179,6 +188,12 @@ def make_identity(head: Head, number: int, seed: int) -> Identity:
     )
 
 
+def _spread(rng: np.random.Generator, low: float, high: float, variety: float) -> float:
+    """A number from low to high, at least; its distance from the middle grows with the variety."""
+    middle = (low + high) / 2
+    return middle + variety * (rng.uniform(low, high) - middle)
+
+
 # --- shape ---------------------------------------------------------------------------------------
 
 
@@ -190,6 +205,7 @@ def _shape(
     ancestry: np.ndarray,
     weight: float,
     muscle: float,
+    variety: float,
 ) -> np.ndarray:
     points = head.vertices.astype(np.float64).copy()
     ages = {
@@ -217,7 +233,7 @@ def _shape(
                     key = f"universal-{gender}-{age_name}-{m}-{w}"
                     if key in head.macro_index and mw * ww > 0:
                         points += both * mw * ww * head.macro[head.macro_index[key]]
-    points += _local_shape(head, rng)
+    points += _local_shape(head, rng, variety)
     eye = 0.5 * (points[head.left_eye].mean(0) + points[head.right_eye].mean(0))
     canonical = 0.5 * (head.vertices[head.left_eye].mean(0) + head.vertices[head.right_eye].mean(0))
     span = points[head.left_eye].mean(0)[0] - points[head.right_eye].mean(0)[0]
@@ -226,7 +242,7 @@ def _shape(
     return _lower_arms(head, points).astype(np.float32)
 
 
-def _local_shape(head: Head, rng: np.random.Generator) -> np.ndarray:
+def _local_shape(head: Head, rng: np.random.Generator, variety: float) -> np.ndarray:
     """Random head shape from the local targets, clipped so that no feature turns odd."""
     families: dict[str, list[str]] = {}
     for name in head.local_index:
@@ -245,6 +261,7 @@ def _local_shape(head: Head, rng: np.random.Generator) -> np.ndarray:
             spread = 0.16
         elif base.startswith("ears") or len(names) == 1:
             spread = 0.12
+        spread *= variety
         value = float(np.clip(value * spread, -1.7 * spread, 1.7 * spread))
         if base == "mouth/mouth-angles":  # a mouth that hangs at rest reads as sad
             value = 0.5 * value + 0.10
@@ -276,9 +293,14 @@ def _lower_arms(head: Head, points: np.ndarray) -> np.ndarray:
 
 
 def _paint(
-    head: Head, rng: np.random.Generator, male: float, age: float, ancestry: np.ndarray
+    head: Head,
+    rng: np.random.Generator,
+    male: float,
+    age: float,
+    ancestry: np.ndarray,
+    variety: float,
 ) -> tuple[np.ndarray, np.ndarray, dict]:
-    """Skin colour (3, TEX_H, TEX_W) linear, the colour table (9, 3), and what was chosen."""
+    """Skin colour (3, TEX_H, TEX_W) linear, the colour table (10, 3), and what was chosen."""
     shape = (TEX_H, TEX_W)
     x, y, z = (head.texel_xyz[..., i] for i in range(3))
     ax = np.abs(x)
@@ -332,7 +354,7 @@ def _paint(
         np.clip(hair * (1.05 + rng.uniform(0.1, 0.35) * (1 - hair.mean())), 0, 0.9)
     )
     brow = srgb_to_linear(hair * (0.75 if hair.mean() < 0.5 else 0.55))
-    strokes = _brow_strokes(rng, male)
+    strokes = _brow_strokes(rng, male, variety)
     skin = skin * (1 - strokes) + brow[:, None, None] * strokes
 
     beard = "none"
@@ -343,7 +365,13 @@ def _paint(
         cover = _beard_cover(rng, beard, ax, y, z, mid, front)
         skin = skin * (1 - 0.85 * cover) + brow[:, None, None] * (0.85 * cover)
 
-    lip = linear * np.array([0.92, 0.60, 0.62]) * rng.uniform(0.85, 1.05)
+    lip = linear * np.array([0.92, 0.60, 0.62]) * _spread(rng, 0.85, 1.05, variety)
+    teeth = np.ones(3)
+    if variety > 1:  # a spawned generator leaves the draws of the shipped people as they are
+        more = rng.spawn(1)[0]
+        lip *= np.exp(more.normal(0, 0.15 * (variety - 1), 3))
+        # the shadow of the lips leaves the shipped people's teeth grey, real ones shine
+        teeth *= 1 + (variety - 1) * more.uniform(0, 1)
     lipstick = bool(male < 0.5 and rng.random() < 0.35)
     if lipstick:
         paint = np.array(_LIPSTICKS[rng.integers(4)]) / 255 * rng.uniform(0.85, 1.1)
@@ -356,9 +384,9 @@ def _paint(
     iris = srgb_to_linear(
         np.clip(np.array(_IRIS_TONES[rng.choice(7, p=iris_p)]) / 255 * rng.uniform(0.9, 1.2), 0, 1)
     )
-    colours = np.zeros((9, 3), np.float32)
+    colours = np.zeros((10, 3), np.float32)
     colours[0], colours[3], colours[4], colours[5] = lip, root, tip, iris
-    colours[7] = linear * rng.uniform(0.9, 1.05)
+    colours[7], colours[9] = linear * rng.uniform(0.9, 1.05), teeth
     look = {
         "melanin": float(tone),
         "beard": beard,
@@ -388,13 +416,14 @@ def _spots(
         skin[channel] *= 1 - strength[channel] * soft
 
 
-def _brow_strokes(rng: np.random.Generator, male: float) -> np.ndarray:
+def _brow_strokes(rng: np.random.Generator, male: float, variety: float) -> np.ndarray:
     """(TEX_H, TEX_W) coverage of the eyebrows, drawn hair by hair."""
     layer = np.zeros((TEX_H, TEX_W), np.uint8)
-    thick = rng.uniform(0.75, 1.3) * (1.15 if male > 0.5 else 0.85)
-    arch, count = rng.uniform(0.3, 1.2), int(rng.uniform(200, 330))
+    thick = _spread(rng, 0.75, 1.3, variety) * (1.15 if male > 0.5 else 0.85)
+    arch, count = _spread(rng, 0.3, 1.2, variety), int(rng.uniform(200, 330))
     inner, outer = rng.uniform(0.09, 0.13), rng.uniform(0.50, 0.56)
-    level = 7.415 + rng.normal(0, 0.010)
+    # the shipped people's brows lie within millimetres of each other, real ones do not
+    level = 7.415 + rng.normal(0, 0.010) * (3 * variety - 2)
 
     def texel(px: float, py: float, sign: int) -> tuple[int, int]:
         pz = np.interp(px, [0, 0.1, 0.2, 0.35, 0.5, 0.6], [1.50, 1.50, 1.47, 1.42, 1.31, 1.2])

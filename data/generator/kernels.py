@@ -208,7 +208,8 @@ def shade(
         ambient: (3, 3) from above, from below, side tilt.
         cam: (3,) camera position.
         shadow, shadow_mat: depth map along the key light and its (3, 4) matrix.
-        colour: (9, 3) lip, cloth, second cloth, hair root, hair tip, iris, frame, hand, prop.
+        colour: (10, 3) lip, cloth, second cloth, hair root, hair tip, iris, frame, hand, prop, and
+            how bright the teeth are against the usual.
         shine: specular strength of skin; cloth_freq: pattern frequency, 0 = plain.
     """
     h, w = ids.shape
@@ -355,9 +356,9 @@ def shade(
                 arc = np.arctan2(cx, cz - 1.1) * 9.0
                 arc = abs(arc - floor(arc) - 0.5) * 2
                 gap = 0.6 + 0.4 * min(1.0, (1 - arc) * 5.0)
-                r = 0.74 * gap
-                g = 0.69 * gap
-                bl = 0.58 * gap
+                r = 0.74 * gap * colour[9, 0]
+                g = 0.69 * gap * colour[9, 1]
+                bl = 0.58 * gap * colour[9, 2]
                 spec = 0.12
                 exponent = 30.0
                 ao = min(1.0, ao + 0.2)

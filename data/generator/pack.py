@@ -68,6 +68,7 @@ class PackConfig:
         difficulty: lowest and highest, drawn uniformly per clip.
         seed: of everything.
         manner: how expressions are shown.
+        variety: how far people differ; see ``identity.make_identity``.
     """
 
     split: str = "default"
@@ -79,6 +80,7 @@ class PackConfig:
     difficulty: tuple[float, float] = (0.2, 0.5)
     seed: int = 2021
     manner: Manner = field(default_factory=Manner)
+    variety: float = 1.0
 
     def checked(self) -> PackConfig:
         """Return self with class names in their usual spelling.
@@ -103,6 +105,8 @@ class PackConfig:
         for name, share in (("talk", self.manner.talk or 0.0), ("hold", self.manner.hold)):
             if not 0 <= share <= 1:
                 raise UserError(f"{name} is {share}: give a share of the clips from 0 to 1")
+        if not 0 <= self.variety <= 3:
+            raise UserError(f"variety is {self.variety}: give a number from 0 to 3")
         return replace(self, classes=tuple(CLASSES[label_index(c)] for c in self.classes))
 
 
@@ -208,14 +212,14 @@ def _run(root: Path, config: PackConfig, people: list[list[Task]], workers: int)
 
 
 @lru_cache(maxsize=1)  # clips come person by person; one person takes about 20 MB
-def _person(number: int, seed: int) -> Identity:
-    return make_identity(load_head(), number, seed)
+def _person(number: int, seed: int, variety: float) -> Identity:
+    return make_identity(load_head(), number, seed, variety)
 
 
 def _render_person(root: Path, config: PackConfig, tasks: list[Task]) -> int:
     for task in tasks:
         clip = render_clip(
-            _person(task.identity, config.seed),
+            _person(task.identity, config.seed, config.variety),
             task.label,
             config.seed,
             task.frames,
@@ -255,6 +259,7 @@ def _prepare(root: Path, config: PackConfig) -> None:
     wanted = {k: v for k, v in json.loads(json.dumps(asdict(config))).items() if k != "identities"}
     before = json.loads(options.read_text()) if options.is_file() else wanted
     before.setdefault("manner", asdict(Manner()))  # packs begun before there was a choice
+    before.setdefault("variety", 1.0)
     if before != wanted:
         raise UserError(
             f"{root} holds an unfinished pack with other options; give the same options to go on "
