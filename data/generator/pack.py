@@ -105,7 +105,7 @@ class PackConfig:
         for name, share in (("talk", self.manner.talk or 0.0), ("hold", self.manner.hold)):
             if not 0 <= share <= 1:
                 raise UserError(f"{name} is {share}: give a share of the clips from 0 to 1")
-        if not 0 <= self.variety <= 3:
+        if not 0 <= self.variety <= 3:  # not NaN either
             raise UserError(f"variety is {self.variety}: give a number from 0 to 3")
         return replace(self, classes=tuple(CLASSES[label_index(c)] for c in self.classes))
 

@@ -63,6 +63,33 @@ def test_another_seed_label_or_take_is_another_clip(person):
         assert np.abs(first - other.frames).mean() > 5
 
 
+def test_people_of_more_variety_differ_more_and_the_shipped_ones_are_as_they_were():
+    head, numbers = load_head(), range(6)
+    usual = [make_identity(head, n, seed=1) for n in numbers]
+    varied = [make_identity(head, n, seed=1, variety=2.0) for n in numbers]
+    same = make_identity(head, 3, seed=1, variety=1.0)
+    np.testing.assert_array_equal(same.points, usual[3].points)
+    np.testing.assert_array_equal(same.texture, usual[3].texture)
+    assert (usual[3].colours[9] == 1).all()  # the shader's own teeth
+
+    mouth, brows = slice(48, 60), slice(17, 27)
+    for part in (mouth, brows):
+        spread = [
+            np.std([p.points[head.landmarks][part] for p in people], axis=0).mean()
+            for people in (usual, varied)
+        ]
+        assert spread[1] > 1.3 * spread[0]
+    assert all((p.colours[9] > 1).all() for p in varied)
+    lips = [  # against the person's own skin, whose tone differs far more
+        np.std([np.log(p.colours[0] / p.texture.mean((1, 2))) for p in people], axis=0)
+        for people in (usual, varied)
+    ]
+    assert (lips[1] > lips[0]).all()
+    for before, after in zip(usual, varied, strict=True):  # who they are stays the same
+        assert before.params == after.params
+        assert before.style == after.style
+
+
 def test_landmarks_lie_where_ibug_says(person):
     clip = small(person, "Neutral", faceless="none", occluder="none", difficulty=0.0)
     for points in clip.landmarks[clip.visible]:
@@ -256,6 +283,8 @@ def render(root, *options):
         (["--clips", "0"], "clips is 0"),
         (["--talk", "1.5"], "talk is 1.5"),
         (["--hold", "-1"], "hold is -1.0"),
+        (["--variety", "4"], "variety is 4.0"),
+        (["--variety", "nan"], "variety is nan"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )
@@ -320,7 +349,7 @@ def test_interrupted_render_leaves_nothing_half_written(tmp_path, monkeypatch, c
 def test_other_options_for_an_unfinished_pack_are_refused(tmp_path, capsys):
     pytest.importorskip("av")
     assert render(tmp_path) == 0
-    for other in (["--seed", "5"], ["--talk", "0.5"]):
+    for other in (["--seed", "5"], ["--talk", "0.5"], ["--variety", "2"]):
         assert render(tmp_path, *other) == 2
         assert "unfinished pack with other options" in capsys.readouterr().err
 
