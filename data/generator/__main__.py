@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument(
         "--variety", type=float, default=1.0, help="how far people differ, 0..3 (shipped: 1)"
     )
+    render.add_argument(
+        "--every", type=int, default=1, help="draw every Nth frame only, in as much less time"
+    )
     render.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     render.add_argument("--overwrite", action="store_true", help="render a finished pack anew")
     render.add_argument("--no-finish", action="store_true", help="leave manifest and checksums")
@@ -101,6 +104,7 @@ def main(argv: list[str] | None = None) -> int:
                 seed=args.seed,
                 manner=Manner(args.talk, args.hold),
                 variety=args.variety,
+                every=args.every,
             )
             done = render_pack(args.root, config, args.workers, overwrite=args.overwrite)
             print(f"{done} clips rendered in {args.root}")

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
@@ -69,6 +70,8 @@ class PackConfig:
         seed: of everything.
         manner: how expressions are shown.
         variety: how far people differ; see ``identity.make_identity``.
+        every: draw every frame (1), or every second, third, ... only, in as much less time; the
+            videos then have 25 / every frames a second.
     """
 
     split: str = "default"
@@ -81,6 +84,7 @@ class PackConfig:
     seed: int = 2021
     manner: Manner = field(default_factory=Manner)
     variety: float = 1.0
+    every: int = 1
 
     def checked(self) -> PackConfig:
         """Return self with class names in their usual spelling.
@@ -107,6 +111,10 @@ class PackConfig:
                 raise UserError(f"{name} is {share}: give a share of the clips from 0 to 1")
         if not 0 <= self.variety <= 3:  # not NaN either
             raise UserError(f"variety is {self.variety}: give a number from 0 to 3")
+        if not 1 <= self.every <= self.frames[0] // 8:
+            raise UserError(
+                f"every is {self.every}: of {self.frames[0]} frames, at least 8 must be drawn"
+            )
         return replace(self, classes=tuple(CLASSES[label_index(c)] for c in self.classes))
 
 
@@ -227,6 +235,7 @@ def _render_person(root: Path, config: PackConfig, tasks: list[Task]) -> int:
             task.difficulty,
             take=task.take,
             manner=config.manner,
+            every=config.every,
         )
         _store(root, config, task, clip)
     return len(tasks)
@@ -258,8 +267,8 @@ def _prepare(root: Path, config: PackConfig) -> None:
     # how many people may grow later; everything else must stay as it was
     wanted = {k: v for k, v in json.loads(json.dumps(asdict(config))).items() if k != "identities"}
     before = json.loads(options.read_text()) if options.is_file() else wanted
-    before.setdefault("manner", asdict(Manner()))  # packs begun before there was a choice
-    before.setdefault("variety", 1.0)
+    # packs begun before there was a choice
+    before = {"manner": asdict(Manner()), "variety": 1.0, "every": 1, **before}
     if before != wanted:
         raise UserError(
             f"{root} holds an unfinished pack with other options; give the same options to go on "
@@ -290,7 +299,7 @@ def _write(path: Path, data: bytes) -> None:
         raise UserError(f"cannot write {path}: {reason}") from None
 
 
-def encode(frames: np.ndarray, fps: int = FPS) -> bytes:
+def encode(frames: np.ndarray, fps: int | Fraction = FPS) -> bytes:
     """H.264 in mp4: (T, H, W, 3) uint8 RGB -> the file's bytes (yuv420p, crf 25)."""
     import av
 
@@ -307,13 +316,13 @@ def encode(frames: np.ndarray, fps: int = FPS) -> bytes:
 
 
 def _store(root: Path, config: PackConfig, task: Task, clip: Clip) -> None:
-    video = encode(clip.frames)
+    video = encode(clip.frames, Fraction(FPS, config.every))
     row = {
         "clip": task.clip,
         "file": task.file,
         "split": config.split,
         **{k: v for k, v in clip.info.items() if k in ("label", "identity", "frames")},
-        "fps": FPS,
+        "fps": FPS if config.every == 1 else FPS / config.every,
         "seed": config.seed,
         "take": task.take,
         **clip.info,
