@@ -1,5 +1,6 @@
 """The generator of the embedded data: same seed, same clip; bad input; interrupted runs."""
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -88,6 +89,22 @@ def test_people_of_more_variety_differ_more_and_the_shipped_ones_are_as_they_wer
     for before, after in zip(usual, varied, strict=True):  # who they are stays the same
         assert before.params == after.params
         assert before.style == after.style
+
+
+def test_every_third_frame_of_the_same_performance(person):
+    options = {"frames": 25, "difficulty": 0.0, "faceless": "black"}
+    whole, third = small(person, **options), small(person, every=3, **options)
+    for name in ("units", "landmarks", "landmarks_seen", "box", "pose", "visible"):
+        np.testing.assert_array_equal(getattr(third, name), getattr(whole, name)[::3])
+    # frames differ by the sensor's noise and the blur of motion only
+    difference = np.abs(third.frames.astype(int) - whole.frames[::3])
+    assert difference.mean() < 1
+    assert third.info["frames"] == len(third.frames) == 9
+    assert third.info["faceless_frames"] == (third.frames.max((1, 2, 3)) == 0).sum() >= 1
+    same = {"frames", "faceless_frames"}
+    assert {k: v for k, v in third.info.items() if k not in same} == {
+        k: v for k, v in whole.info.items() if k not in same
+    }
 
 
 def test_landmarks_lie_where_ibug_says(person):
@@ -285,6 +302,8 @@ def render(root, *options):
         (["--hold", "-1"], "hold is -1.0"),
         (["--variety", "4"], "variety is 4.0"),
         (["--variety", "nan"], "variety is nan"),
+        (["--every", "0"], "every is 0"),
+        (["--every", "2"], "every is 2: of 8 frames, at least 8 must be drawn"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )
@@ -306,6 +325,7 @@ def test_bad_options_are_told_in_one_sentence(tmp_path, capsys, options, said):
         ({"difficulty": 1.5}, "difficulty is 1.5"),
         ({"occluder": "cat"}, "unknown occluder 'cat'"),
         ({"faceless": "fog"}, "unknown kind of face-less frames 'fog'"),
+        ({"frames": 24, "every": 4}, "every is 4: of 24 frames, at least 8"),
     ],
 )
 def test_bad_arguments_of_a_clip(person, options, said):
@@ -346,12 +366,35 @@ def test_interrupted_render_leaves_nothing_half_written(tmp_path, monkeypatch, c
     assert np.abs(decoded.astype(int) - clip.frames).mean() < 8
 
 
+def test_clips_of_fewer_frames_take_as_long(tmp_path):
+    av = pytest.importorskip("av")
+    assert render(tmp_path, "--frames", "16", "--every", "2", "--classes", "Happy") == 0
+    row = _row(tmp_path, "c0000_happy")
+    assert (row["frames"], row["fps"]) == ("8", "12.5")
+    with av.open(str(tmp_path / row["file"])) as video:
+        (stream,) = video.streams.video
+        assert float(stream.average_rate) == 12.5
+        assert float(stream.duration * stream.time_base) == pytest.approx(16 / 25)
+
+
 def test_other_options_for_an_unfinished_pack_are_refused(tmp_path, capsys):
     pytest.importorskip("av")
     assert render(tmp_path) == 0
     for other in (["--seed", "5"], ["--talk", "0.5"], ["--variety", "2"]):
         assert render(tmp_path, *other) == 2
         assert "unfinished pack with other options" in capsys.readouterr().err
+
+
+def test_a_pack_begun_before_there_were_options_goes_on(tmp_path):
+    pytest.importorskip("av")
+    assert render(tmp_path) == 0
+    file = tmp_path / ".parts/options-default.json"
+    options = json.loads(file.read_text())
+    for later in ("manner", "variety", "every"):
+        del options[later]
+    file.write_text(json.dumps(options))
+    assert render(tmp_path) == 0
+    assert render(tmp_path, "--variety", "2") == 2
 
 
 def test_a_finished_pack_is_not_overwritten_unasked(tmp_path, capsys):
