@@ -10,7 +10,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from ecstfl.datasets.embedded import read_manifest
@@ -61,23 +63,32 @@ def join(first: Path, second: Path, out: Path) -> int:
         raise UserError(
             f"clips of {second} would take names of {first}: join packs that are not joined yet"
         )
-    sums = []
-    try:
-        for row, source in zip(rows, sources, strict=True):
-            target = out / row["file"]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-            if hashlib.sha256(target.read_bytes()).hexdigest() != row["sha256"]:
-                raise UserError(f"{source} is damaged (wrong SHA-256); render or restore it")
-            sums.append(f"{row['sha256']}  {row['file']}\n")
-    except OSError as error:
-        raise UserError(f"cannot copy {error.filename} to {out}: {error.strerror}") from None
     table = io.StringIO()
     writer = csv.DictWriter(table, head, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    manifest = table.getvalue().encode()
-    _write(out / "manifest.csv", manifest)
-    sums.append(f"{hashlib.sha256(manifest).hexdigest()}  manifest.csv\n")
-    _write(out / "SHA256SUMS", "".join(sums).encode())
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # the folder appears under its name when it is whole: a stopped join can be started again
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as part:
+            whole = Path(part) / "joined"
+            _copy(rows, sources, whole)
+            _write(whole / "manifest.csv", table.getvalue().encode())
+            sums = [f"{row['sha256']}  {row['file']}\n" for row in rows]
+            manifest = hashlib.sha256(table.getvalue().encode()).hexdigest()
+            _write(whole / "SHA256SUMS", "".join([*sums, f"{manifest}  manifest.csv\n"]).encode())
+            if out.exists():
+                out.rmdir()  # it is empty, see above
+            os.replace(whole, out)
+    except OSError as error:
+        raise UserError(f"cannot copy {error.filename} to {out}: {error.strerror}") from None
     return len(rows)
+
+
+def _copy(rows: list[dict[str, str]], sources: list[Path], out: Path) -> None:
+    for row, source in zip(rows, sources, strict=True):
+        target = out / row["file"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        if hashlib.sha256(target.read_bytes()).hexdigest() != row["sha256"]:
+            raise UserError(f"{source} is damaged (wrong SHA-256); render or restore it")

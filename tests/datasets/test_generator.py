@@ -441,13 +441,25 @@ def test_finish_without_clips(tmp_path, capsys):
     assert "nothing to finish" in capsys.readouterr().err
 
 
-def test_joined_packs_train_on_both_and_test_on_the_first(tmp_path, capsys):
+def test_joined_packs_train_on_both_and_test_on_the_first(tmp_path, capsys, monkeypatch):
     pytest.importorskip("av")
     first, second, out = (tmp_path / name for name in ("first", "second", "out"))
     for folder, seed, people in ((first, "1", "5"), (second, "2", "6")):
         options = ["--classes", "Happy", "--frames", "8", "--size", "64", "--workers", "1"]
         more = ["--identities", people, "--seed", seed]
         assert main(["render", "--root", str(folder), *options, *more]) == 0
+    with monkeypatch.context() as stopped:  # leaves nothing, and can be started again
+
+        def copyfile(source, target):
+            if target.name.startswith("x"):
+                raise KeyboardInterrupt
+            return real(source, target)
+
+        real = packing.shutil.copyfile
+        stopped.setattr(packing.shutil, "copyfile", copyfile)
+        assert main(["join", str(first), str(second), str(out)]) == 130
+        assert "run the same command again" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
     assert main(["join", str(first), str(second), str(out)]) == 0
     assert f"11 clips in {out}" in capsys.readouterr().out
     joined, alone, others = (open_embedded(folder) for folder in (out, first, second))
@@ -470,7 +482,7 @@ def test_joined_packs_train_on_both_and_test_on_the_first(tmp_path, capsys):
     (second / "clips/c0003_happy.mp4").write_bytes(b"x")
     assert main(["join", str(first), str(second), str(tmp_path / "new")]) == 2
     assert "c0003_happy.mp4 is damaged" in capsys.readouterr().err
-    assert not (tmp_path / "new" / "manifest.csv").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def _row(root, clip):
