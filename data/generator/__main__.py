@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         "--hold", type=float, default=0.0, help="share in the expression throughout, 0..1"
     )
     render.add_argument(
+        "--units", type=int, default=1, help="2: mouths move as real ones do (shipped: 1)"
+    )
+    render.add_argument(
         "--variety", type=float, default=1.0, help="how far people differ, 0..3 (shipped: 1)"
     )
     render.add_argument(
@@ -102,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
                 size=args.size,
                 difficulty=args.difficulty or ((1.0, 1.0) if wild else (0.2, 0.5)),
                 seed=args.seed,
-                manner=Manner(args.talk, args.hold),
+                manner=Manner(args.talk, args.hold, args.units),
                 variety=args.variety,
                 every=args.every,
             )

@@ -11,7 +11,7 @@ import numpy as np
 from ecstfl.errors import UserError
 from ecstfl.labels import CLASSES, label_index
 
-from .expression import UNIT_NAMES, Manner, perform
+from .expression import UNIT_NAMES, UNITS, UNITS_SECOND, Manner, perform
 from .figure import Figure, rotation, still_body, unit_weights
 from .geometry import Head, load_head
 from .identity import Identity, make_identity
@@ -111,8 +111,9 @@ def render_clip(
     rng = np.random.default_rng(key)
     scene = draw_scene(rng, size, difficulty)
     play = perform(rng, person.style, label, frames, difficulty, manner)
-    weights = [unit_weights(head, person.style, row) for row in play.tracks]
-    awake = [unit_weights(head, person.style, row * _NOT_BLINK) for row in play.tracks]
+    parts = UNITS_SECOND if manner and manner.units == 2 else UNITS
+    weights = [unit_weights(head, person.style, row, parts) for row in play.tracks]
+    awake = [unit_weights(head, person.style, row * _NOT_BLINK, parts) for row in play.tracks]
     figure = Figure(head, person, scene, max(awake, key=lambda w: float(w.sum())))
 
     motion = _draw_motion(rng, frames, difficulty)

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from .expression import FURROWS, UNIT_NAMES, UNITS, Style
+from .expression import FURROWS, UNIT_NAMES, UNITS, Parts, Style
 from .furrows import WINDOW, load_relief
 from .geometry import (
     HAIR,
@@ -37,14 +37,16 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
     ).astype(np.float32)
 
 
-def unit_weights(head: Head, style: Style, units: np.ndarray) -> np.ndarray:
+def unit_weights(
+    head: Head, style: Style, units: np.ndarray, parts: dict[str, Parts] = UNITS
+) -> np.ndarray:
     """(52,) face-unit weights of one frame's action units (23,), with the person's asymmetry."""
     weights = np.zeros(len(head.unit_index), np.float32)
     for name, level in zip(UNIT_NAMES, units, strict=True):
         if level <= 0:
             continue
         tilt = style.asymmetry[name]
-        for part, gain, sided in UNITS[name]:
+        for part, gain, sided in parts[name]:
             if sided:
                 weights[head.unit_index[part + "Left"]] += level * gain * (1 + tilt)
                 weights[head.unit_index[part + "Right"]] += level * gain * (1 - tilt)

@@ -109,6 +109,8 @@ class PackConfig:
         for name, share in (("talk", self.manner.talk or 0.0), ("hold", self.manner.hold)):
             if not 0 <= share <= 1:
                 raise UserError(f"{name} is {share}: give a share of the clips from 0 to 1")
+        if self.manner.units not in (1, 2):
+            raise UserError(f"units is {self.manner.units}: use 1 (as shipped) or 2")
         if not 0 <= self.variety <= 3:  # not NaN either
             raise UserError(f"variety is {self.variety}: give a number from 0 to 3")
         if not 1 <= self.every <= self.frames[0] // 8:
@@ -268,7 +270,8 @@ def _prepare(root: Path, config: PackConfig) -> None:
     wanted = {k: v for k, v in json.loads(json.dumps(asdict(config))).items() if k != "identities"}
     before = json.loads(options.read_text()) if options.is_file() else wanted
     # packs begun before there was a choice
-    before = {"manner": asdict(Manner()), "variety": 1.0, "every": 1, **before}
+    before = {"variety": 1.0, "every": 1, **before}
+    before["manner"] = asdict(Manner()) | before.get("manner", {})
     if before != wanted:
         raise UserError(
             f"{root} holds an unfinished pack with other options; give the same options to go on "
