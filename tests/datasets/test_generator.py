@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,14 @@ from data.generator.clip import FACELESS, render_clip
 from data.generator.expression import (
     PROTOTYPES,
     UNIT_NAMES,
+    UNITS,
+    UNITS_SECOND,
     Manner,
     draw_style,
     perform,
     simulate_votes,
 )
+from data.generator.figure import unit_weights
 from data.generator.geometry import load_head
 from data.generator.identity import make_identity
 from data.generator.scene import draw_scene
@@ -89,6 +93,41 @@ def test_people_of_more_variety_differ_more_and_the_shipped_ones_are_as_they_wer
     for before, after in zip(usual, varied, strict=True):  # who they are stays the same
         assert before.params == after.params
         assert before.style == after.style
+
+
+def _mouth(person, unit, parts):
+    """How far the corners go out and up, in distances between the eyes, when a unit is full."""
+    head = load_head()
+    level = np.array([name == unit for name in UNIT_NAMES], np.float32)
+    style = replace(person.style, asymmetry=dict.fromkeys(UNIT_NAMES, 0.0))
+    moved = np.tensordot(unit_weights(head, style, level, parts), head.face_units, 1)
+    still, after = (points[head.landmarks] for points in (person.points, person.points + moved))
+    eyes = np.linalg.norm(still[36:42].mean(0) - still[42:48].mean(0))
+    out = np.linalg.norm(after[54] - after[48]) - np.linalg.norm(still[54] - still[48])
+    return out / eyes, (after[[48, 54], 1] - still[[48, 54], 1]).mean() / eyes
+
+
+def test_corrected_mouths_tighten_without_a_smile_and_smile_less_steeply(person):
+    for unit in ("AU23", "AU24"):
+        wide, raised = _mouth(person, unit, UNITS)  # the shipped clips: nearly a smile
+        assert wide > 0.12
+        assert raised > 0.03
+        wide, raised = _mouth(person, unit, UNITS_SECOND)
+        assert abs(wide) < 0.05
+        assert raised < 0.03
+    (wide, raised), (wide2, raised2) = (_mouth(person, "AU12", p) for p in (UNITS, UNITS_SECOND))
+    assert wide2 == pytest.approx(wide, rel=0.15)
+    assert 0.5 * raised < raised2 < 0.8 * raised
+    for unit in set(UNIT_NAMES) - {"AU12", "AU23", "AU24"}:
+        assert _mouth(person, unit, UNITS) == _mouth(person, unit, UNITS_SECOND)
+
+
+def test_corrected_mouths_reach_the_clip_and_the_usual_ones_are_as_shipped(person):
+    usual, same = small(person, "Angry"), small(person, "Angry", manner=Manner(units=1))
+    np.testing.assert_array_equal(usual.frames, same.frames)
+    other = small(person, "Angry", manner=Manner(units=2))
+    np.testing.assert_array_equal(usual.units, other.units)  # the same performance
+    assert np.abs(usual.landmarks - other.landmarks)[:, 48:].max() > 1
 
 
 def test_every_third_frame_of_the_same_performance(person):
@@ -302,6 +341,7 @@ def render(root, *options):
         (["--hold", "-1"], "hold is -1.0"),
         (["--variety", "4"], "variety is 4.0"),
         (["--variety", "nan"], "variety is nan"),
+        (["--units", "3"], "units is 3: use 1 (as shipped) or 2"),
         (["--every", "0"], "every is 0"),
         (["--every", "2"], "every is 2: of 8 frames, at least 8 must be drawn"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
@@ -380,7 +420,7 @@ def test_clips_of_fewer_frames_take_as_long(tmp_path):
 def test_other_options_for_an_unfinished_pack_are_refused(tmp_path, capsys):
     pytest.importorskip("av")
     assert render(tmp_path) == 0
-    for other in (["--seed", "5"], ["--talk", "0.5"], ["--variety", "2"]):
+    for other in (["--seed", "5"], ["--talk", "0.5"], ["--units", "2"], ["--variety", "2"]):
         assert render(tmp_path, *other) == 2
         assert "unfinished pack with other options" in capsys.readouterr().err
 
@@ -390,10 +430,11 @@ def test_a_pack_begun_before_there_were_options_goes_on(tmp_path):
     assert render(tmp_path) == 0
     file = tmp_path / ".parts/options-default.json"
     options = json.loads(file.read_text())
-    for later in ("manner", "variety", "every"):
-        del options[later]
-    file.write_text(json.dumps(options))
-    assert render(tmp_path) == 0
+    for later in (("manner", "units"), ("manner",), ("variety",), ("every",)):
+        (options[later[0]] if later[1:] else options).pop(later[-1])
+        file.write_text(json.dumps(options))
+        assert render(tmp_path) == 0
+        assert json.loads(file.read_text())["manner"]["units"] == 1
     assert render(tmp_path, "--variety", "2") == 2
 
 
