@@ -35,6 +35,10 @@ def test_each_line_has_ten_pairs_or_more_and_one_setting(settings):
         assert bounded == {not setting.name.startswith("not bounded")}
         few = {c.get("train_groups", 0) for c in configs}
         assert few == ({20} if "20 people" in setting.name else {0})
+        wrong = {c.get("label_noise", 0.0) for c in configs}
+        assert wrong == ({0.4} if "40 % wrong labels" in setting.name else {0.0})
+        asked = few | wrong != {0}
+        assert {c["evaluate"] for c in configs} == {"validation" if asked else "test"}
 
 
 def test_a_line_says_what_the_table_of_its_runs_says(settings):
