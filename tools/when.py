@@ -101,8 +101,8 @@ def page(settings: Sequence[tuple[str, Comparison]]) -> str:
     """Return the table with what must be known to read it."""
     told = [
         "synthetic: rendered clips, says nothing about accuracy on real faces",
-        "EC-STFL of the patent's form; 20 people, 40 % wrong labels: on validation folds, the others: on "
-        "test folds",
+        "EC-STFL of the patent's form; 20 people, 40 % wrong labels: on validation folds, the "
+        "others: on test folds",
         *notes([found for _, found in settings], len(MEASURES)),
     ]
     return Page((table(settings),), tuple(told)).markdown()

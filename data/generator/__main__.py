@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "--hold", type=float, default=0.0, help="share in the expression throughout, 0..1"
     )
     render.add_argument(
-        "--units", type=int, default=1, help="2: mouths move as real ones do (shipped: 1)"
+        "--units", type=int, default=1, help="2: how mouths move is corrected (shipped: 1)"
     )
     render.add_argument(
         "--variety", type=float, default=1.0, help="how far people differ, 0..3 (shipped: 1)"

@@ -73,10 +73,9 @@ UNITS_SECOND = UNITS | {
 """The same, corrected at the mouth.
 
 The face unit ``mouthPress`` widens the mouth and raises its corners, nearly as a smile does, so the
-shipped clips' tightened and pressed lips (AU23, AU24, of anger and speech) look like smiles. Lips
-that tighten do not widen the mouth (FACS). And of 102 people who smile (London set), the corners go
-out by 0.074 of the distance between the eyes and up by 0.059; in the shipped clips' smiles by 0.079
-and 0.105."""
+shipped clips' tightened and pressed lips (AU23, AU24, of anger and speech) widen it too. Lips that
+tighten do not (FACS). And smiles raise the corners steeply: ``data/README.md``, Limits, has the
+numbers."""
 
 PROTOTYPES: dict[str, tuple[dict[str, float], dict[str, tuple[float, float]]]] = {
     "Happy": (

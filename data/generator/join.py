@@ -33,8 +33,8 @@ def join(first: Path, second: Path, out: Path) -> int:
         out: a new or empty folder.
 
     Raises:
-        UserError: ``out`` is in use, a pack is missing, empty or damaged, both have a clip of one
-            name, or nothing can be written.
+        UserError: ``out`` is in use, a pack is missing, empty or damaged, both show the same people
+            or have a clip of one name, or nothing can be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder: name a new one, or delete it")
@@ -44,6 +44,12 @@ def join(first: Path, second: Path, out: Path) -> int:
     sources = [first / row["file"] for row in rows]
     head = list(rows[0])
     more = [row for row in read_manifest(second) if row["split"] == "default"]
+    seeds = sorted({row["seed"] for row in rows} & {row["seed"] for row in more})
+    if seeds:  # a person is drawn from seed and number: people of the test fold would be learned
+        raise UserError(
+            f"{first} and {second} were both rendered with seed {seeds[0]} and show the same "
+            "people: render the second with another --seed"
+        )
     for row in sorted(more, key=lambda row: row["clip"]):
         number = int(row["identity"])
         clip = f"x{row['clip'][1:]}"

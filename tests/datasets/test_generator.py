@@ -516,7 +516,11 @@ def test_joined_packs_train_on_both_and_test_on_the_first(tmp_path, capsys, monk
     (tmp_path / "file").touch()
     assert main(["join", str(first), str(second), str(tmp_path / "file")]) == 2
     assert "is not an empty folder" in capsys.readouterr().err
-    assert main(["join", str(out), str(second), str(tmp_path / "new")]) == 2  # joined already
+    assert main(["join", str(first), str(first), str(tmp_path / "new")]) == 2
+    assert "both rendered with seed 1 and show the same people" in capsys.readouterr().err
+    third = tmp_path / "third"
+    assert main(["render", "--root", str(third), *options, "--identities", "1", "--seed", "3"]) == 0
+    assert main(["join", str(out), str(third), str(tmp_path / "new")]) == 2  # joined already
     assert "not joined yet" in capsys.readouterr().err
     assert main(["join", str(first), str(tmp_path / "nowhere"), str(tmp_path / "new")]) == 2
     assert "no embedded data in" in capsys.readouterr().err
