@@ -886,7 +886,7 @@ progress()
 # * Table 1 decodes to whole clips: +229 of 11,697, and 185 of them are Sad.
 # * An interval must resample what is independent, and compare in pairs.
 # * Two runs of one setting lie 2.4 and 3.9 points apart; the claimed gain is 1.96.
-# * In seven settings of this kit [no gain is shown](../docs/results.md#when-is-it-worth-it).
+# * No setting that this kit tried [shows a gain](../docs/results.md#when-is-it-worth-it).
 #
 # ## What can go wrong
 #

@@ -26,18 +26,29 @@ def test_the_landed_page_and_picture_are_those_of_the_runs(settings):
     assert sidecar["synthetic"] is True
 
 
+@pytest.mark.parametrize("folder", when.ALONE)
+def test_the_landed_page_and_picture_of_one_class_are_those_of_the_runs(folder):
+    told, _, runs = when.one_class(LANDED, folder)
+    assert (LANDED / folder / "without-one-class.md").read_text() == told.markdown()
+    sidecar = json.loads((ROOT / f"figures/landed/{folder}/without-one-class.json").read_text())
+    assert sidecar["runs"] == [run["name"] for run in runs]
+
+
 def test_each_line_has_ten_pairs_or_more_and_one_setting(settings):
     for (_, found), setting in zip(settings, when.SETTINGS, strict=True):
         assert len(found.pairs) >= 10
         configs = [pair.ours["config"] for pair in found.pairs]
         assert {c["loss"]["weight"] for c in configs} == {setting.weight}
         bounded = {c["backbone"].get("fc_batch_norm", False) for c in configs}
-        assert bounded == {not setting.name.startswith("not bounded")}
+        assert bounded == {"not bounded" not in setting.name}
         few = {c.get("train_groups", 0) for c in configs}
-        assert few == ({20} if "20 people" in setting.name else {0})
+        assert few == ({20} if " 20 people" in setting.name else {0})
         wrong = {c.get("label_noise", 0.0) for c in configs}
         assert wrong == ({0.4} if "40 % wrong labels" in setting.name else {0.0})
-        asked = few | wrong != {0}
+        priors = {c["data"] for c in configs}
+        long = "DFEW's class sizes" in setting.name
+        assert priors == {"embedded-longtail" if long else "embedded"}
+        asked = few | wrong != {0} or "120 people" in setting.name
         assert {c["evaluate"] for c in configs} == {"validation" if asked else "test"}
 
 
