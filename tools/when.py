@@ -63,14 +63,15 @@ SETTINGS = (
     Setting("the same but not bounded, 120 people, λ 0.3", "not-bounded", 0.3),
     Setting("features bounded, 20 people, λ 0.3", "few-people", 0.3),
     Setting("features bounded, 40 % wrong labels, λ 0.3", "wrong-labels", 0.3),
+    Setting("features bounded, DFEW's class sizes, λ 0.3", "longtail", 0.3),
     Setting("not bounded, 160 people, λ 0.03", "unbounded", 0.03),
     Setting("not bounded, 160 people, λ 0.1", "unbounded", 0.1),
     Setting("not bounded, DFEW's class sizes, λ 0.03", "unbounded-longtail", 0.03),
     Setting("not bounded, DFEW's class sizes, λ 0.1", "unbounded-longtail", 0.1),
 )
 
-ALONE = ("not-bounded",)
-"""Folders of settings for which no profile writes which class carries the change."""
+ALONE = ("not-bounded", "longtail")
+"""Folders that hold runs only: what says which class carries their change is written here."""
 
 
 def comparison(landed: Path, setting: Setting) -> Comparison:
