@@ -109,6 +109,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folds", type=int, nargs="+", default=[1])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--only", nargs="+", choices=[*contenders()], default=[*contenders()])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "ecstfl-cache")
     args = parser.parse_args()
@@ -121,7 +122,7 @@ def main():
         for fold in args.folds:
             for name, profile in contenders().items():
                 key = f"{name} fold {fold} seed {seed}"
-                if key in results:
+                if key in results or name not in args.only:
                     continue
                 (config,) = plan_runs(
                     profile, prepared.clipset, folds=(fold,), seeds=(seed,), evaluate="validation"
