@@ -241,8 +241,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--weight",
         type=float,
         metavar="LAMBDA",
-        help="weight of EC-STFL; default: the profile's, which is for C3D with bounded features: "
-        "with another --backbone give 0.03 first",
+        help="weight of EC-STFL; default: the profile's for C3D, a tenth of it with another "
+        "--backbone, whose features nothing bounds",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
 
@@ -274,8 +274,10 @@ def _work(args: argparse.Namespace, **more: Any) -> Work:
 def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
     """Apply the options of :func:`_add_settings` to a profile."""
     from ecstfl.clips.augment import for_real_faces
-    from ecstfl.models.backbones import C3D_ONLY
+    from ecstfl.experiments.profiles import with_network
 
+    if args.backbone is not None:
+        profile = with_network(profile, args.backbone)
     names = ("epochs", "batch", "precision", "compile", "optimizer")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     optim = replace(profile.optim, **given)
@@ -286,12 +288,8 @@ def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
                 replace(m, weight=args.weight) if m.method == "ec-stfl" else m for m in methods
             )
         )
-    backbone = profile.backbone
-    if args.backbone is not None:  # each network has a tap of its own
-        recipe = {} if args.backbone == "c3d" else dict.fromkeys(C3D_ONLY, False)
-        backbone = replace(backbone, name=args.backbone, tap="relu7", **recipe)
     augment = for_real_faces(profile.augment) if args.augment == "real" else profile.augment
-    return replace(profile, optim=optim, methods=methods, backbone=backbone, augment=augment)
+    return replace(profile, optim=optim, methods=methods, augment=augment)
 
 
 def _open(args: argparse.Namespace) -> ClipSet:

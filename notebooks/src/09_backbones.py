@@ -512,12 +512,12 @@ from pathlib import Path
 from lessonkit.practice import practice_clips, practice_run
 from lessonkit.progress import falling_loss
 
-from ecstfl.experiments.profiles import CENTER, EC_STFL, get_profile
+from ecstfl.experiments.profiles import CENTER, EC_STFL, EC_STFL_UNBOUNDED, get_profile
 from ecstfl.training.loop import train_run
 
 WEIGHTS = {
     "softmax": 0.0,
-    "ec-stfl": EC_STFL.weight if MY_NETWORK == "c3d" else 0.03,
+    "ec-stfl": (EC_STFL if MY_NETWORK == "c3d" else EC_STFL_UNBOUNDED).weight,
     "center": CENTER.weight,
     "contrastive-center": 0.1,
 }
@@ -578,8 +578,7 @@ stamp(
 # explanation?</summary>A score on n clips has a standard error of about 50 / √n points: 10 points for 24 clips, and
 # the difference of two networks more. Training adds luck of its own. So below 30 points or so: nothing.</details>
 #
-# To ask in earnest: `ecstfl reproduce --profile full --backbone r3d18 --weight 0.03`, several seeds, then lesson 07's
-# intervals.
+# To ask in earnest: `ecstfl reproduce --profile full --backbone r3d18`, several seeds, then lesson 07's intervals.
 #
 # ## Checkpoint
 

@@ -279,6 +279,26 @@ def test_each_profile_takes_the_weight_that_was_chosen_for_its_features():
         assert first.weight == (0.3 if profile.backbone.fc_batch_norm else 0.03), name
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_another_network_takes_the_weights_of_features_that_nothing_bounds(name):
+    parser = cli.build_parser("reproduce")
+    same, other = (
+        parser.parse_args(["reproduce", "--profile", name, "--backbone", network])
+        for network in ("c3d", "r3d18")
+    )
+    plain = get_profile(name)
+    assert _profile(same, plain) == plain
+    methods = _profile(other, plain).methods
+    assert [m.weight for m in methods if m.method == "ec-stfl"] == (
+        [0.03, 0.1, 0.3, 3] if name == "full" else [0.03]
+    )
+    rest = [m for m in methods if m.method != "ec-stfl"]
+    assert rest == [m for m in plain.methods if m.method != "ec-stfl"]
+    other.weight = 0.2
+    asked = _profile(other, plain).methods
+    assert {m.weight for m in asked if m.method == "ec-stfl"} == {0.2}
+
+
 def test_two_rows_of_one_form_become_one_under_a_weight():
     parser = cli.build_parser("reproduce")
     arguments = parser.parse_args(["reproduce", "--profile", "full", "--weight", "1"])
