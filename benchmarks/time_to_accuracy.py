@@ -95,7 +95,7 @@ def table(results):
     """Print mean passes and core seconds to each target, and how many runs reached it."""
     for name in contenders():
         runs = [r for key, r in results.items() if key.startswith(f"{name} ")]
-        for target in TARGETS:
+        for target in TARGETS if runs else ():
             got = [r["reached"][f"{target:g}"] for r in runs if r["reached"][f"{target:g}"]]
             told = f"{name:8} {target:.0%}: {len(got)} of {len(runs)} run(s)"
             if got:

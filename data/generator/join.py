@@ -1,4 +1,4 @@
-"""Two packs into one to train on: the people of the second are dealt to folds 2 to 5 of the first.
+"""Packs into one to train on: the people of the second are dealt to folds 2 to 5 of the first.
 
 So a network that is tested on fold 1 learns from both packs, and is tested on people of the first.
 The joined folder holds copies of the videos, a manifest and checksums; the truth per frame stays
@@ -20,21 +20,25 @@ from ecstfl.errors import UserError
 
 from .pack import FOLDS, _write
 
-FIRST_OF_SECOND = 10_000
-"""Added to the identities of the second pack, so that no two people share a number."""
+PEOPLE = 10_000
+"""Added to the identities of the second pack, so that no two people share a number; to those of a
+third twice."""
+LETTERS = "xyz"
+"""Begin the names of the clips of the second, third and fourth pack."""
 
 
 def join(first: Path, second: Path, out: Path) -> int:
     """Write the default splits of both packs to ``out``; returns the number of clips.
 
     Args:
-        first: a finished pack; its folds stay.
-        second: another one; its clips are renamed ``x...`` and dealt to folds 2 to 5 by person.
+        first: a finished pack, or a joined one; its folds stay.
+        second: another one; its clips are renamed ``x...`` (``y...`` where the first is joined
+            already) and dealt to folds 2 to 5 by person.
         out: a new or empty folder.
 
     Raises:
         UserError: ``out`` is in use, a pack is missing, empty or damaged, both show the same people
-            or have a clip of one name, or nothing can be written.
+            or have a clip of one name, the first was joined three times, or nothing can be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder: name a new one, or delete it")
@@ -50,9 +54,15 @@ def join(first: Path, second: Path, out: Path) -> int:
             f"{first} and {second} were both rendered with seed {seeds[0]} and show the same "
             "people: render the second with another --seed"
         )
+    joined = {row["clip"][0] for row in rows}
+    letter = next((letter for letter in LETTERS if letter not in joined), None)
+    if letter is None:
+        raise UserError(
+            f"{first} holds {len(LETTERS) + 1} packs already: render one that is larger"
+        )
     for row in sorted(more, key=lambda row: row["clip"]):
         number = int(row["identity"])
-        clip = f"x{row['clip'][1:]}"
+        clip = f"{letter}{row['clip'][1:]}"
         sources.append(second / row["file"])
         rows.append(
             dict.fromkeys(head, "")
@@ -60,14 +70,14 @@ def join(first: Path, second: Path, out: Path) -> int:
             | {
                 "clip": clip,
                 "file": f"more/{clip}.mp4",
-                "identity": str(FIRST_OF_SECOND + number),
+                "identity": str(PEOPLE * (1 + LETTERS.index(letter)) + number),
                 "fold": str(2 + number % (FOLDS - 1)),
                 "longtail": "0",
             }
         )
     if len({row["clip"] for row in rows}) < len(rows):
         raise UserError(
-            f"clips of {second} would take names of {first}: join packs that are not joined yet"
+            f"two clips of {second} would take one name: give the pack that is joined already first"
         )
     table = io.StringIO()
     writer = csv.DictWriter(table, head, lineterminator="\n")

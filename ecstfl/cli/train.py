@@ -211,6 +211,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="c3d, r3d18, resnet3d18, r2plus1d18, p3d, i3d, vgg11-lstm or resnet18-lstm; "
         "default: the profile's",
     )
+    parser.add_argument(
+        "--width", type=int, help="channels of the first convolution; default: the profile's"
+    )
     parser.add_argument("--epochs", type=int, help="default: the profile's")
     parser.add_argument("--batch", type=int, help="clips a step; default: the profile's")
     parser.add_argument(
@@ -278,6 +281,9 @@ def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
 
     if args.backbone is not None:
         profile = with_network(profile, args.backbone)
+    backbone = profile.backbone
+    if args.width is not None:
+        backbone = replace(backbone, width=args.width)
     names = ("epochs", "batch", "precision", "compile", "optimizer")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     optim = replace(profile.optim, **given)
@@ -289,7 +295,7 @@ def _profile(args: argparse.Namespace, profile: Profile) -> Profile:
             )
         )
     augment = for_real_faces(profile.augment) if args.augment == "real" else profile.augment
-    return replace(profile, optim=optim, methods=methods, augment=augment)
+    return replace(profile, backbone=backbone, optim=optim, methods=methods, augment=augment)
 
 
 def _open(args: argparse.Namespace) -> ClipSet:

@@ -100,6 +100,10 @@ class BackboneConfig:
 
     def __post_init__(self) -> None:
         one_of("backbone", self.name, BACKBONES)
+        if min(self.width, self.fc) < 1:
+            raise UserError(
+                f"a network needs width >= 1 and fc >= 1, got {self.width} and {self.fc}"
+            )
         if not self.batch_norm and self.name not in WITHOUT_BATCH_NORM:
             raise UserError(f"{self.name} is defined with BatchNorm: leave batch_norm on")
         for option in C3D_ONLY:

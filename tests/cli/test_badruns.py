@@ -94,6 +94,7 @@ def child(code, *arguments, before=()):
         ("train --seed -1", "a seed is a whole number from 0, got -1"),
         ("train --batch 1", "batch >= 2"),
         ("train --epochs 0", "epochs >= 1"),
+        ("train --width 0", "a network needs width >= 1 and fc >= 1, got 0 and 256"),
         ("train --optimizer sgd", "unknown optimizer 'sgd': use one of adamw, muon"),
     ],
 )

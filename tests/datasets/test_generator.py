@@ -518,10 +518,23 @@ def test_joined_packs_train_on_both_and_test_on_the_first(tmp_path, capsys, monk
     assert "is not an empty folder" in capsys.readouterr().err
     assert main(["join", str(first), str(first), str(tmp_path / "new")]) == 2
     assert "both rendered with seed 1 and show the same people" in capsys.readouterr().err
-    third = tmp_path / "third"
-    assert main(["render", "--root", str(third), *options, "--identities", "1", "--seed", "3"]) == 0
-    assert main(["join", str(out), str(third), str(tmp_path / "new")]) == 2  # joined already
-    assert "not joined yet" in capsys.readouterr().err
+    third, fourth = tmp_path / "third", tmp_path / "fourth"
+    for folder, seed in ((third, "3"), (fourth, "4")):
+        more = ["--identities", "1", "--seed", seed]
+        assert main(["render", "--root", str(folder), *options, *more]) == 0
+    assert main(["join", str(third), str(out), str(tmp_path / "new")]) == 2
+    assert "give the pack that is joined already first" in capsys.readouterr().err
+    assert main(["join", str(out), str(third), str(tmp_path / "three")]) == 0
+    three = list(open_embedded(tmp_path / "three"))
+    assert [(c.id, c.group) for c in three][:11] == [(c.id, c.group) for c in joined]
+    assert three[11].sha256 == next(iter(open_embedded(third))).sha256
+    assert len({c.group for c in three}) == 12
+    assert main(["join", str(tmp_path / "three"), str(third), str(tmp_path / "new")]) == 2
+    assert "both rendered with seed 3" in capsys.readouterr().err
+    monkeypatch.setattr("data.generator.join.LETTERS", "xy")
+    again = ["join", str(tmp_path / "three"), str(fourth), str(tmp_path / "new")]
+    assert main(again) == 2
+    assert "holds 3 packs already" in capsys.readouterr().err
     assert main(["join", str(first), str(tmp_path / "nowhere"), str(tmp_path / "new")]) == 2
     assert "no embedded data in" in capsys.readouterr().err
     (second / "clips/c0003_happy.mp4").write_bytes(b"x")

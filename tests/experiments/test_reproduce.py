@@ -294,6 +294,10 @@ def test_another_network_takes_the_weights_of_features_that_nothing_bounds(name)
     )
     rest = [m for m in methods if m.method != "ec-stfl"]
     assert rest == [m for m in plain.methods if m.method != "ec-stfl"]
+    same.width = 20
+    assert _profile(same, plain) == dataclasses.replace(
+        plain, backbone=dataclasses.replace(plain.backbone, width=20)
+    )
     other.weight = 0.2
     asked = _profile(other, plain).methods
     assert {m.weight for m in asked if m.method == "ec-stfl"} == {0.2}
