@@ -85,7 +85,7 @@ class BackboneConfig:
             see :class:`~ecstfl.models.c3d.C3D`.
 
     Raises:
-        UserError: an unknown network, or options that do not go together.
+        UserError: an unknown network, no width, or options that do not go together.
     """
 
     name: str = "c3d"
@@ -131,7 +131,7 @@ def build_backbone(config: BackboneConfig, frames: int, size: int) -> nn.Module:
 
     Raises:
         UserError: unknown name, or the network has no layer of the tap's name.
-        ValueError: a width or a dropout is out of range.
+        ValueError: the dropout is out of range.
     """
     model = _build(config, frames, size)
     layers = [name for name, _ in model.named_modules() if name]
