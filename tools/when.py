@@ -156,7 +156,9 @@ def one_class(landed: Path, folder: str) -> tuple[Page, Figure, list[Run]]:
     runs = [read_run(path) for path in paths]
     features = (read_features(path) for path in paths)
     measured = without_class.measured(zip((run["name"] for run in runs), features, strict=True))
-    told = without_class.page(compare(runs), measured, ("synthetic: rendered clips",))
+    folds = sorted({run["config"]["evaluate"] for run in runs})
+    marks = ("synthetic: rendered clips", f"scored on {', '.join(folds)} folds")
+    told = without_class.page(compare(runs), measured, marks)
     return told, draw_without_class(runs, measured), runs
 
 

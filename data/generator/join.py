@@ -21,8 +21,8 @@ from ecstfl.errors import UserError
 from .pack import FOLDS, _write
 
 PEOPLE = 10_000
-"""Added to the identities of the second pack, so that no two people share a number; to those of a
-third twice."""
+"""The identities of the second pack start here, those of a third at twice this, and so on, so that
+no two people share a number."""
 LETTERS = "xyz"
 """Begin the names of the clips of the second, third and fourth pack."""
 
@@ -54,8 +54,8 @@ def join(first: Path, second: Path, out: Path) -> int:
             f"{first} and {second} were both rendered with seed {seeds[0]} and show the same "
             "people: render the second with another --seed"
         )
-    joined = {row["clip"][0] for row in rows}
-    letter = next((letter for letter in LETTERS if letter not in joined), None)
+    taken = {row["clip"][0] for row in rows}
+    letter = next((letter for letter in LETTERS if letter not in taken), None)
     if letter is None:
         raise UserError(
             f"{first} holds {len(LETTERS) + 1} packs already: render one that is larger"

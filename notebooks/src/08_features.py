@@ -644,7 +644,7 @@ for name_, space in spaces.items():
 # %% [markdown]
 # A class whose features are several times as long as the others' makes every distance between classes look
 # large: the loss has found its cheapest way down. BatchNorm before the features (this project's recipe)
-# keeps all lengths alike. Without it, all else equal, EC-STFL costs five points of WAR in ten pairs of runs, and
+# keeps lengths nearly alike. Without it, all else equal, EC-STFL costs five points of WAR (synthetic, ten pairs), and
 # [Surprise becomes four times as long](../docs/results.md#one-class-carries-it) as the others. No single number
 # describes a space: report several, leave each class out once, and let the recognition of unseen people have
 # the last word.

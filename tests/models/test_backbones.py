@@ -330,9 +330,12 @@ def test_wrong_shape_says_expected_and_got(name, shape):
 
 
 @pytest.mark.parametrize("name", ZOO)
-@pytest.mark.parametrize("bad", [{"width": 0}, {"dropout": 1.0}])
-def test_bad_arguments_are_refused(name, bad):
-    with pytest.raises((UserError, ValueError), match=next(iter(bad))):
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [({"width": 0}, UserError), ({"fc": 0}, UserError), ({"dropout": 1.0}, ValueError)],
+)
+def test_bad_arguments_are_refused(name, bad, error):
+    with pytest.raises(error, match=next(iter(bad))):
         build_backbone(small(name, **bad), 4, 16)
 
 
