@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ecstfl.errors import UserError
 from ecstfl.experiments.plan import Plan, check_folds
-from ecstfl.experiments.profiles import CENTER
+from ecstfl.experiments.profiles import CENTER, CONTRASTIVE_CENTER
 from ecstfl.losses.methods import LossConfig
 from ecstfl.metrics.intervals import Interval
 from ecstfl.runs.config import RunConfig
@@ -149,8 +149,8 @@ def _noise(base: RunConfig) -> list[Trial]:
 
 
 def _other_losses(base: RunConfig) -> list[Trial]:
-    losses = [CENTER]
-    losses += [LossConfig(name, weight=0.1) for name in ("contrastive-center", "supcon", "triplet")]
+    losses = [CENTER, CONTRASTIVE_CENTER]
+    losses += [LossConfig(name, weight=0.1) for name in ("supcon", "triplet")]
     return [Trial("other losses", loss.method, replace(base, loss=loss)) for loss in losses]
 
 

@@ -31,13 +31,15 @@ from ecstfl.runs.config import OptimConfig, RunConfig, hash_clipset
 NAMES = ("smoke", "quick", "full", "paper")
 
 SOFTMAX = LossConfig("softmax")
-# This weight was chosen on validation folds, never on a test fold; those of the other forms span
-# the same range of lambda times the loss (docs/recipe.md).
+# This weight was chosen on validation folds, never on a test fold.
 EC_STFL = LossConfig("ec-stfl", form="patent", weight=0.3)
 EC_STFL_STRONG = LossConfig("ec-stfl", form="patent", weight=1.0)  # what too much of it does
-EC_STFL_PAPER = LossConfig("ec-stfl", form="paper", weight=3.0)
-EC_STFL_RELEASED = LossConfig("ec-stfl", form="released", weight=30.0)
-CENTER = LossConfig("center", weight=1e-5)
+# With these weights each loss pushes the features as hard as EC_STFL does: weight times gradient at
+# the tap are equal (tools/push.py, docs/recipe.md).
+EC_STFL_PAPER = LossConfig("ec-stfl", form="paper", weight=7.0)
+EC_STFL_RELEASED = LossConfig("ec-stfl", form="released", weight=26.0)
+CENTER = LossConfig("center", weight=2.5e-4)
+CONTRASTIVE_CENTER = LossConfig("contrastive-center", weight=0.6)
 # For the authors' recipe: validation folds chose this weight where features are not bounded, and at
 # 0.1 recognition fell (docs/results.md).
 EC_STFL_UNBOUNDED = LossConfig("ec-stfl", form="patent", weight=0.03)
@@ -100,7 +102,8 @@ def get_profile(name: str) -> Profile:
                 name="full",
                 folds=5,
                 methods=(
-                    SOFTMAX, EC_STFL, EC_STFL_STRONG, EC_STFL_PAPER, EC_STFL_RELEASED, CENTER,
+                    SOFTMAX, EC_STFL, EC_STFL_STRONG, EC_STFL_PAPER, EC_STFL_RELEASED,
+                    CENTER, CONTRASTIVE_CENTER,
                 ),
             )  # fmt: skip
         case "paper":
@@ -120,8 +123,9 @@ def get_profile(name: str) -> Profile:
 def with_network(profile: Profile, name: str) -> Profile:
     """Return the profile with another network at its own tap, and weights for its features.
 
-    Only C3D bounds its features, by BatchNorm. Where nothing bounds them, EC-STFL takes a tenth of
-    the weights: validation folds chose 0.03 there, and at 0.3 recognition fell (docs/results.md).
+    Only C3D bounds its features, by BatchNorm. Where nothing bounds them, each loss takes a tenth
+    of its weight: for EC-STFL validation folds chose 0.03 there, and at 0.3 recognition fell
+    (docs/results.md).
 
     Args:
         profile: a profile for C3D.
@@ -131,9 +135,7 @@ def with_network(profile: Profile, name: str) -> Profile:
         return profile
     methods = profile.methods
     if profile.backbone.fc_batch_norm:
-        methods = tuple(
-            replace(m, weight=m.weight / 10) if m.method == "ec-stfl" else m for m in methods
-        )
+        methods = tuple(replace(m, weight=m.weight / 10) for m in methods)
     backbone = replace(profile.backbone, name=name, tap="relu7", **dict.fromkeys(C3D_ONLY, False))
     return replace(profile, backbone=backbone, methods=methods)
 
