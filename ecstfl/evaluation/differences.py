@@ -221,7 +221,7 @@ def notes(comparisons: Sequence[Comparison], measures: int) -> list[str]:
     over = {units(c.pairs) for c in comparisons}
     found = ["differences are to softmax-only on the same runs, in pairs of equal fold and seed"]
     if "folds" in over:
-        found.append("[95 %]: jackknife over test folds, Student's t")
+        found.append("[95 %]: jackknife over folds, Student's t")
     if "seeds" in over:
         found.append("[95 %] of a single fold: over its training seeds; other clips may differ")
     if "" in over:

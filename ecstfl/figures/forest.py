@@ -93,7 +93,7 @@ def _panel(
 def _meaning(methods: Sequence[Comparison]) -> str:
     over = {units(compared.pairs) for compared in methods}
     if "folds" in over:
-        return "bars: 95 % interval of the pooled difference, jackknife over test folds"
+        return "bars: 95 % interval of the pooled difference, jackknife over folds"
     if "seeds" in over:
         return "bars: 95 % interval over training seeds of one fold; other clips may differ"
     return "one pair of runs: no interval can be given"

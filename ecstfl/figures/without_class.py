@@ -57,7 +57,7 @@ def without_class(runs: Sequence[Run], measures: Measured) -> Figure:
         labelspacing=1.0,  # room for the mark of softmax-only
     )
     drawn.suptitle(
-        f"{marks(runs)}\nmeasured in the embedding of the test clips; bars: 95 % intervals",
+        f"{marks(runs)}\nmeasured in the embedding of the held-out clips; bars: 95 % intervals",
         fontsize=10,
     )
     return drawn

@@ -31,7 +31,7 @@ def test_the_picture_shows_every_pair_and_the_numbers(table):
     assert f"{pooled.value:+.1f} [{pooled.low:+.1f}, {pooled.high:+.1f}]" in text
     assert [t.get_text() for t in left.get_yticklabels()][1:] == [f"fold {f}" for f in (1, 2, 3, 4)]
     assert "SYNTHETIC" in figure.get_suptitle()
-    assert "jackknife over test folds" in figure.get_suptitle()
+    assert "jackknife over folds" in figure.get_suptitle()
 
 
 def test_it_is_drawn_from_run_json_alone_also_for_a_single_pair():
