@@ -8,17 +8,20 @@ to the features of the tapped layer, on batches of training clips. Accuracy has 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ecstfl.clips.batches import ClipBatches
+from ecstfl.clips.cache import StoredClips
 from ecstfl.clips.preprocess_set import preprocess
+from ecstfl.datasets.clipset import ClipSet
 from ecstfl.datasets.embedded import open_embedded
-from ecstfl.experiments.profiles import EC_STFL
+from ecstfl.experiments.profiles import EC_STFL, get_profile
 from ecstfl.losses.baselines import build_baseline
 from ecstfl.losses.ec_stfl import ec_stfl_loss
 from ecstfl.models.tap import Tap
@@ -30,6 +33,7 @@ from ecstfl.training.splits import split_clips
 
 ROOT = Path(__file__).resolve().parents[1]
 Loss = Callable[[Tensor, Tensor], Tensor]
+Batch = tuple[Tensor, Tensor]
 
 
 def push(loss: Loss, embeddings: Tensor, labels: Tensor) -> float:
@@ -49,38 +53,48 @@ def settled(name: str, embeddings: Tensor, labels: Tensor) -> Loss:
     return loss
 
 
-def equal_weights(run: Path, cache: Path) -> dict[str, float]:
-    """Return the weight of each loss that pushes like the profile's EC-STFL, for a trained run."""
+def training_batches(run: Path, clipset: ClipSet, clips: np.ndarray | StoredClips) -> list[Batch]:
+    """Return embeddings (n, d) and labels (n,) of one epoch's batches, as a loss meets them.
+
+    Args:
+        run: folder of a finished run with its ``model.safetensors``.
+        clipset, clips: what it was trained on, and clips (N, T, H, W, 3) uint8 in the same order.
+    """
     config, model, _ = load_checkpoint(run / "model.safetensors")
-    prepared = preprocess(open_embedded(ROOT / "data"), config.preprocess, cache)
-    train, _ = split_clips(prepared.clipset, config)
-    clips = ClipBatches(prepared.clips, train, "cpu")
-    labels = torch.from_numpy(prepared.clipset.labels[train])
-    batches = epoch_batches(labels.numpy(), config.optim, config.seed, 0)
+    train, _ = split_clips(clipset, config)
+    seen = ClipBatches(clips, train, "cpu")
+    labels = torch.from_numpy(clipset.labels[train])
     draws = seed_epoch(config.seed, 0)
-    seen = []
-    model.train()  # BatchNorm of the batch, as the losses meet it
+    found = []
+    model.train()  # BatchNorm of the batch
     with torch.no_grad(), Tap(model, config.backbone.tap) as tapped:
-        for batch in map(torch.tensor, batches):
-            _, embeddings = tapped(training_views(clips[batch], config.augment, draws))
-            seen.append((embeddings, labels[batch]))
-    everything = [torch.cat(parts) for parts in zip(*seen, strict=True)]
+        for batch in map(torch.tensor, epoch_batches(labels.numpy(), config.optim, config.seed, 0)):
+            _, embeddings = tapped(training_views(seen[batch], config.augment, draws))
+            found.append((embeddings, labels[batch]))
+    return found
+
+
+def equal_weights(batches: Sequence[Batch]) -> dict[str, float]:
+    """Return the weight of each loss that pushes these batches like the profile's EC-STFL."""
     losses: dict[str, Loss] = {
         form: partial(ec_stfl_loss, form=form) for form in ("patent", "paper", "released")
     }
+    everything = [torch.cat(parts) for parts in zip(*batches, strict=True)]
     losses |= {name: settled(name, *everything) for name in ("center", "contrastive-center")}
     mean = {
-        name: sum(push(loss, x, y) for x, y in seen) / len(seen) for name, loss in losses.items()
+        name: sum(push(loss, x, y) for x, y in batches) / len(batches)
+        for name, loss in losses.items()
     }
     return {name: EC_STFL.weight * mean["patent"] / value for name, value in mean.items()}
 
 
-def main(arguments: list[str]) -> None:
-    """Print a line for each run."""
+def main(runs: Sequence[str]) -> None:
+    """Print a line for each run of the quick or the full profile."""
     torch.set_num_threads(1)
-    for run in arguments:
-        weights = equal_weights(Path(run), ROOT / "cache")
-        print(Path(run).name, ", ".join(f"{name} {w:.3g}" for name, w in weights.items()))
+    data = preprocess(open_embedded(ROOT / "data"), get_profile("full").preprocess, ROOT / "cache")
+    for run in map(Path, runs):
+        weights = equal_weights(training_batches(run, data.clipset, data.clips))
+        print(run.name, ", ".join(f"{name} {w:.3g}" for name, w in weights.items()))
 
 
 if __name__ == "__main__":
