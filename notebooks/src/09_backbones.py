@@ -487,8 +487,8 @@ plots_zoo.after_descent(ends, x, y)
 # ## Step 6: decide, and train
 #
 # Choose one network and one loss. C3D with softmax only is trained beside it, on the same few rendered clips
-# of **three expressions**. A λ for each loss is given: they are not comparable. EC-STFL gets 0.3 with C3D, whose
-# features are bounded by BatchNorm, and 0.03 with the others, whose features are not.
+# of **three expressions**. A λ for each loss is given, at which all push the features equally hard. It is for C3D,
+# whose features are bounded by BatchNorm. The others, whose features are not, get a tenth of it.
 
 # %%
 MY_NETWORK = "r3d18"  # or resnet3d18, r2plus1d18, p3d, i3d, vgg11-lstm, resnet18-lstm, c3d
@@ -512,15 +512,12 @@ from pathlib import Path
 from lessonkit.practice import practice_clips, practice_run
 from lessonkit.progress import falling_loss
 
-from ecstfl.experiments.profiles import CENTER, EC_STFL, EC_STFL_UNBOUNDED, get_profile
+from ecstfl.experiments.profiles import CENTER, CONTRASTIVE_CENTER, EC_STFL, SOFTMAX, get_profile
 from ecstfl.training.loop import train_run
 
-WEIGHTS = {
-    "softmax": 0.0,
-    "ec-stfl": (EC_STFL if MY_NETWORK == "c3d" else EC_STFL_UNBOUNDED).weight,
-    "center": CENTER.weight,
-    "contrastive-center": 0.1,
-}
+SHARE = 1.0 if MY_NETWORK == "c3d" else 0.1
+LOSSES = (SOFTMAX, EC_STFL, CENTER, CONTRASTIVE_CENTER)
+WEIGHTS = {loss.method: SHARE * loss.weight for loss in LOSSES}
 people = settings.choose(smoke=2, quick=8, full=20)
 clipset, clips = practice_clips(people, expressions=("Happy", "Angry", "Surprise"))
 epochs = settings.choose(smoke=2, quick=24, full=30)
