@@ -72,6 +72,9 @@ def stage(root: Path, out: Path) -> None:
         for picture in _pictures(place, shown):
             if (root / picture).is_file():  # Sphinx complains of one that is missing
                 _copy(root / picture, out / picture)
+        for picture in re.findall(r'<a href="([^"]+\.png)">', shown):
+            path = _resolve(place, picture)
+            _copy(root / path, out / "extra" / path)
     alt: dict[str, str] = {}
     for name, book in books.items():
         student = read_notebook(root / "notebooks" / "student" / f"{name}.ipynb")
@@ -106,7 +109,7 @@ _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 def rewrite_links(
     text: str, page: str, root: Path, known: set[str], address: str, place: str = ""
 ) -> str:
-    """Let the links of a page lead to pages of the book, or to the repository, or nowhere.
+    """Let the links of a page lead to pages and pictures of the book, or to the repository.
 
     Args:
         text: Markdown.
@@ -133,6 +136,8 @@ def rewrite_links(
                 room = path.split("/")[1] if path.count("/") > 1 else "index"
                 return f"[{words}]({posixpath.relpath(f'api/{room}.rst', folder)})"
             return _to_docstring(words.strip("`"), path, root)
+        if path.endswith(".png") and (root / path).is_file():
+            return f'<a href="{posixpath.relpath(path, folder)}">{words}</a>'
         if address and (root / path).exists():
             return f"[{words}]({address}/blob/main/{path})"
         return words
@@ -165,7 +170,7 @@ def _linked(page: str, text: str, root: Path) -> Iterator[str]:
 
 
 def _pictures(page: str, text: str) -> Iterator[str]:
-    """The pictures of a page, and those it links to."""
+    """The pictures that a page shows."""
     found = [target for _, _, target in _LINK.findall(text)]
     found += re.findall(r'<img[^>]* src="([^"]+)"', text)
     for target in found:

@@ -65,6 +65,8 @@ def test_the_book_is_whole(tags):
     for name in ("INSTRUCTOR.html", "data/README.html", "models/MODEL_CARD.html"):
         assert name in tags
     assert "ecstfl.losses.ec_stfl.ec_stfl_loss" in tags["api/losses.html"].ids
+    # the pictures of the results can be opened; test_no_link_is_broken sees that they are there
+    assert "../figures/landed/full/forest.png" in tags["docs/results.html"].links
 
 
 def test_no_link_is_broken(tags):

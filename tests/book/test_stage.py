@@ -119,6 +119,12 @@ def test_guesses_become_forms_and_their_truth_waits_with_what_stands_between():
         ("![p](faces.jpg) $[a](b.py)$", "", "![p](faces.jpg) $[a](b.py)$"),
         ("```\n[a](../tests/toy.py)\n```", "", "```\n[a](../tests/toy.py)\n```"),
         ("[a](https://x.y)", "", "[a](https://x.y)"),
+        (
+            "[a](../figures/landed/when.png)",
+            "https://x.y/z",
+            '<a href="../figures/landed/when.png">a</a>',
+        ),
+        ("[a](../figures/missing.png)", "", "a"),
     ],
 )
 def test_links_lead_into_the_book_or_to_the_repository(given, address, shown):
