@@ -265,8 +265,9 @@ def test_chosen_methods_are_a_part_of_the_same_plan():
         full.methods[3],
         full.methods[5],
     )
-    for weight in ("1e-05", "1e-5", "0.00001", "1E-5"):
-        assert choose_methods(full, [f"center:{weight}"]).methods == full.methods[5:]
+    for weight in ("0.00025", "2.5e-4", "2.5E-04", "25e-5"):
+        assert choose_methods(full, [f"center:{weight}"]).methods == full.methods[5:6]
+    assert choose_methods(full, ["contrastive-center"]).methods == full.methods[6:]
     assert len(set(map(method_names, full.methods))) == len(full.methods)
     with pytest.raises(UserError, match="the full profile has no method 'focal'; it has softmax, "):
         choose_methods(full, ["focal"])
@@ -289,11 +290,9 @@ def test_another_network_takes_the_weights_of_features_that_nothing_bounds(name)
     plain = get_profile(name)
     assert _profile(same, plain) == plain
     methods = _profile(other, plain).methods
-    assert [m.weight for m in methods if m.method == "ec-stfl"] == (
-        [0.03, 0.1, 0.3, 3] if name == "full" else [0.03]
-    )
-    rest = [m for m in methods if m.method != "ec-stfl"]
-    assert rest == [m for m in plain.methods if m.method != "ec-stfl"]
+    weights = [0, 0.03] if name != "full" else [0, 0.03, 0.1, 0.7, 2.6, 2.5e-5, 0.06]
+    assert [m.weight for m in methods] == pytest.approx(weights)
+    assert [(m.method, m.form) for m in methods] == [(m.method, m.form) for m in plain.methods]
     same.width = 20
     assert _profile(same, plain) == dataclasses.replace(
         plain, backbone=dataclasses.replace(plain.backbone, width=20)
