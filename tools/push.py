@@ -7,6 +7,7 @@ to the features of the tapped layer, on batches of training clips. Accuracy has 
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,11 +22,13 @@ from ecstfl.clips.cache import StoredClips
 from ecstfl.clips.preprocess_set import preprocess
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.datasets.embedded import open_embedded
+from ecstfl.errors import UserError
 from ecstfl.experiments.profiles import EC_STFL, get_profile
 from ecstfl.losses.baselines import build_baseline
 from ecstfl.losses.ec_stfl import ec_stfl_loss
 from ecstfl.models.tap import Tap
 from ecstfl.predict.checkpoint import load_checkpoint
+from ecstfl.runs.config import hash_clipset
 from ecstfl.training.forward import training_views
 from ecstfl.training.reproducible import seed_epoch
 from ecstfl.training.samplers import epoch_batches
@@ -59,8 +62,13 @@ def training_batches(run: Path, clipset: ClipSet, clips: np.ndarray | StoredClip
     Args:
         run: folder of a finished run with its ``model.safetensors``.
         clipset, clips: what it was trained on, and clips (N, T, H, W, 3) uint8 in the same order.
+
+    Raises:
+        UserError: there is no model, or it was trained on other clips.
     """
     config, model, _ = load_checkpoint(run / "model.safetensors")
+    if config.data_hash != hash_clipset(clipset):
+        raise UserError(f"{run}: trained on other clips than {clipset.name}: name another run")
     train, _ = split_clips(clipset, config)
     seen = ClipBatches(clips, train, "cpu")
     labels = torch.from_numpy(clipset.labels[train])
@@ -88,14 +96,24 @@ def equal_weights(batches: Sequence[Batch]) -> dict[str, float]:
     return {name: EC_STFL.weight * mean["patent"] / value for name, value in mean.items()}
 
 
-def main(runs: Sequence[str]) -> None:
-    """Print a line for each run of the quick or the full profile."""
-    torch.set_num_threads(1)
-    data = preprocess(open_embedded(ROOT / "data"), get_profile("full").preprocess, ROOT / "cache")
-    for run in map(Path, runs):
-        weights = equal_weights(training_batches(run, data.clipset, data.clips))
-        print(run.name, ", ".join(f"{name} {w:.3g}" for name, w in weights.items()))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line for each run; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.push", description="Weights at which all losses push equally hard."
+    )
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs on the embedded data")
+    parser.add_argument("--cache", type=Path, default=ROOT / "cache", help="preprocessed clips")
+    args = parser.parse_args(arguments)
+    try:
+        data = preprocess(open_embedded(ROOT / "data"), get_profile("full").preprocess, args.cache)
+        for run in args.runs:
+            weights = equal_weights(training_batches(run, data.clipset, data.clips))
+            print(run.name, ", ".join(f"{name} {w:.3g}" for name, w in weights.items()))
+    except UserError as error:
+        print(f"ecstfl: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    raise SystemExit(main())

@@ -576,6 +576,8 @@ stamp(
 # the difference of two networks more. Training adds luck of its own. So below 30 points or so: nothing.</details>
 #
 # To ask in earnest: `ecstfl reproduce --profile full --backbone r3d18`, several seeds, then lesson 07's intervals.
+# For C3D it was asked: at one push five losses
+# [separate the classes alike](../docs/results.md#five-losses-at-one-push), and none is shown to recognise better.
 #
 # ## Checkpoint
 

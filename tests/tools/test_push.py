@@ -1,9 +1,12 @@
 """Losses are compared at one push: weight times gradient at the tap."""
 
+import numpy as np
 import pytest
 import torch
 from toy import toy_config, toy_data
 
+from ecstfl.clips.preprocess_set import Prepared
+from ecstfl.errors import UserError
 from ecstfl.experiments.profiles import EC_STFL
 from ecstfl.losses.ec_stfl import ec_stfl_loss
 from ecstfl.runs.run_folder import run_directory
@@ -55,6 +58,23 @@ def test_the_batches_are_an_epoch_of_the_runs_training_clips(tmp_path):
     clipset, clips = toy_data()
     config = toy_config(clipset, epochs=1)
     train_run(config, clipset, clips, tmp_path)
-    batches = push.training_batches(run_directory(tmp_path, config), clipset, clips)
+    folder = run_directory(tmp_path, config)
+    batches = push.training_batches(folder, clipset, clips)
     assert sum(len(y) for _, y in batches) == 8 * 7  # eight people of ten, seven clips each
     assert all(x.shape == (len(y), 16) for x, y in batches)
+    other, _ = toy_data(groups=5)
+    with pytest.raises(UserError, match="trained on other clips than toy: name another run"):
+        push.training_batches(folder, other, clips)
+
+
+def test_a_run_without_a_model_is_told_in_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        push,
+        "preprocess",
+        lambda clipset, *_: Prepared(np.zeros(0), clipset, {}, np.zeros(0), print),
+    )
+    assert push.main([str(tmp_path / "missing")]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("ecstfl: no model at ")
+    assert told.err.count("\n") == 1
+    assert not told.out
