@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LANDED = ROOT / "results" / "landed"
 TABLES = {
     "quick": [3] * 2,
-    "full": [15, 15, *[5] * 5],
+    "full": [15, 15, 5, *[10] * 4],
     "unbounded": [15] * 6,
     "unbounded-longtail": [15] * 5,
 }
