@@ -32,7 +32,7 @@ from ecstfl.runs.config import hash_clipset
 from ecstfl.training.forward import training_views
 from ecstfl.training.reproducible import seed_epoch
 from ecstfl.training.samplers import epoch_batches
-from ecstfl.training.splits import split_clips
+from ecstfl.training.splits import split_clips, training_labels
 
 ROOT = Path(__file__).resolve().parents[1]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -71,7 +71,7 @@ def training_batches(run: Path, clipset: ClipSet, clips: np.ndarray | StoredClip
         raise UserError(f"{run}: trained on other clips than {clipset.name}: name another run")
     train, _ = split_clips(clipset, config)
     seen = ClipBatches(clips, train, "cpu")
-    labels = torch.from_numpy(clipset.labels[train])
+    labels = torch.from_numpy(training_labels(clipset, train, config))
     draws = seed_epoch(config.seed, 0)
     found = []
     model.train()  # BatchNorm of the batch
