@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecstfl.errors import UserError
+from ecstfl.errors import UserError, one_sentence
 from ecstfl.files import write_text
 
 SUMS = "SHA256SUMS"
@@ -33,18 +33,15 @@ def checksums(root: Path) -> str:
     return "".join(sorted(lines, key=lambda line: line[66:]))
 
 
+@one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write ``SHA256SUMS`` of the landed results, or of the folder named. Returns the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     root = Path(given[0]) if given else Path(__file__).resolve().parents[1] / "results" / "landed"
-    try:
-        text = checksums(root)
-        if not text:
-            raise UserError(f"no results in {root}: name a folder with landed runs")
-        write_text(root / SUMS, text)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+    text = checksums(root)
+    if not text:
+        raise UserError(f"no results in {root}: name a folder with landed runs")
+    write_text(root / SUMS, text)
     print(f"{root / SUMS}: {len(text.splitlines())} files")
     return 0
 

@@ -13,7 +13,6 @@ import contextlib
 import dataclasses
 import io
 import json
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from ecstfl.errors import UserError
+from ecstfl.errors import UserError, one_sentence
 from ecstfl.files import atomic_write
 from ecstfl.labels import CLASSES
 from ecstfl.predict.checkpoint import HONESTY, load_checkpoint, statement
@@ -107,6 +106,7 @@ def _difference(content: bytes, network: torch.nn.Module, shape: tuple[int, ...]
     return largest
 
 
+@one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -115,11 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("model", type=Path, help="model.safetensors")
     parser.add_argument("out", type=Path, help="file to write (.onnx)")
     args = parser.parse_args(arguments)
-    try:
-        done = export_onnx(args.model, args.out)
-    except UserError as error:
-        print(f"ecstfl: {error}", file=sys.stderr)
-        return 2
+    done = export_onnx(args.model, args.out)
     print(
         f"{args.out}: {done['bytes'] / 1e6:.1f} MB, input clips {done['shape']}, "
         f"agrees with PyTorch to {done['difference']:.1e}"

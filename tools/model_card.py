@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from io import BytesIO
@@ -23,7 +22,7 @@ import numpy as np
 from scipy.special import softmax
 
 from ecstfl.datasets.embedded import open_embedded
-from ecstfl.errors import UserError
+from ecstfl.errors import UserError, one_sentence
 from ecstfl.files import atomic_write, write_json
 from ecstfl.labels import CLASSES
 from ecstfl.metrics.intervals import Interval, bootstrap_interval, people
@@ -372,6 +371,7 @@ def _figure(calibration: Calibration, config: RunConfig) -> bytes:
     return buffer.getvalue()
 
 
+@one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -392,19 +392,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--joined", action="store_true", help="embedded clips and others, joined")
     parser.add_argument("--data-note", default="", help="one more line on the data")
     args = parser.parse_args(arguments)
-    try:
-        written = land(
-            args.run,
-            args.out,
-            args.validation,
-            clip_seconds=args.clip_seconds,
-            longest_seconds=args.longest_seconds,
-            data_note=args.data_note,
-            joined=args.joined,
-        )
-    except UserError as error:
-        print(f"ecstfl: {error}", file=sys.stderr)
-        return 2
+    written = land(
+        args.run,
+        args.out,
+        args.validation,
+        clip_seconds=args.clip_seconds,
+        longest_seconds=args.longest_seconds,
+        data_note=args.data_note,
+        joined=args.joined,
+    )
     for path in written:
         print(path)
     return 0

@@ -8,7 +8,6 @@ to the features of the tapped layer, on batches of training clips. Accuracy has 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from ecstfl.clips.cache import StoredClips
 from ecstfl.clips.preprocess_set import preprocess
 from ecstfl.datasets.clipset import ClipSet
 from ecstfl.datasets.embedded import open_embedded
-from ecstfl.errors import UserError
+from ecstfl.errors import UserError, one_sentence
 from ecstfl.experiments.profiles import EC_STFL, get_profile
 from ecstfl.losses.baselines import build_baseline
 from ecstfl.losses.ec_stfl import ec_stfl_loss
@@ -96,6 +95,7 @@ def equal_weights(batches: Sequence[Batch]) -> dict[str, float]:
     return {name: EC_STFL.weight * mean["patent"] / value for name, value in mean.items()}
 
 
+@one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for each run; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -104,14 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs on the embedded data")
     parser.add_argument("--cache", type=Path, default=ROOT / "cache", help="preprocessed clips")
     args = parser.parse_args(arguments)
-    try:
-        data = preprocess(open_embedded(ROOT / "data"), get_profile("full").preprocess, args.cache)
-        for run in args.runs:
-            weights = equal_weights(training_batches(run, data.clipset, data.clips))
-            print(run.name, ", ".join(f"{name} {w:.3g}" for name, w in weights.items()))
-    except UserError as error:
-        print(f"ecstfl: {error}", file=sys.stderr)
-        return 2
+    data = preprocess(open_embedded(ROOT / "data"), get_profile("full").preprocess, args.cache)
+    for run in args.runs:
+        weights = equal_weights(training_batches(run, data.clipset, data.clips))
+        print(run.name, ", ".join(f"{name} {w:.3g}" for name, w in weights.items()))
     return 0
 
 

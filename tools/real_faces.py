@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ecstfl.errors import UserError
+from ecstfl.errors import UserError, one_sentence
 from ecstfl.files import write_json, write_text
 from ecstfl.models.model_file import SHIPPED
 from ecstfl.video.files import content_sha256
@@ -51,6 +50,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read {path}: {error}") from None
 
 
+@one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -62,11 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("name", "source", "licence"):
         parser.add_argument(f"--{name}", required=True)
     args = parser.parse_args(arguments)
-    try:
-        add_real_faces(**vars(args))
-    except UserError as error:
-        print(f"ecstfl: {error}", file=sys.stderr)
-        return 2
+    add_real_faces(**vars(args))
     return 0
 
 
