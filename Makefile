@@ -50,10 +50,14 @@ course: $(READY)
 	  --constraint constraints.txt --editable ".[course]"
 	PYTHONPATH=notebooks $(BIN)/python -m lessonkit.builder course $(ARGS)
 
+# what is given to Sphinx; ARGS of book-test are pytest's
+SPHINX = $(ARGS)
+book-test: SPHINX =
+
 # The book needs the built lessons, not the package: an environment of its own, without torch.
 book: $(BOOK)/env/.ready
 	$(BOOKBIN)/python book/stage.py $(BOOK)/source
-	$(BOOKBIN)/python -m sphinx -c book -b html -j auto -q $(ARGS) $(BOOK)/source $(BOOK)/html
+	$(BOOKBIN)/python -m sphinx -c book -b html -j auto -q $(SPHINX) $(BOOK)/source $(BOOK)/html
 	@echo "Open $(BOOK)/html/index.html"
 
 book-test: book
