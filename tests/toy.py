@@ -36,6 +36,7 @@ def toy_data(groups=10, folds=5, seed=0):
                     label,
                     f"g{group:02d}",
                     group % folds + 1,
+                    votes=tuple(np.roll((7, 2, 1, 0, 0, 0, 0), label).tolist()),
                 )
             )
     return ClipSet("toy", tuple(records), synthetic=True), np.array(videos)

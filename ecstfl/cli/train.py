@@ -151,8 +151,8 @@ def add_study(parser: argparse.ArgumentParser) -> None:
         default=["patent", "warmup", "tap"],
         metavar="AXIS",
         help="patent, paper, released (lambda of each form), center (lambda of center loss), "
-        "bounded (features), people, noise (wrong labels), warmup, tap, sampler, batch, epochs, "
-        "width, cousins (default: patent warmup tap)",
+        "bounded (features), people, noise (wrong labels), votes (of raters), warmup, tap, "
+        "sampler, batch, epochs, width, cousins (default: patent warmup tap)",
     )
     parser.add_argument("--folds", type=int, nargs="+", metavar="K", help="test folds to leave out")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="S")

@@ -29,6 +29,8 @@ class Clip:
         fold: 1..k, the fold in which this clip is *tested*; ``None`` when not assigned.
         sha256: of the source file, when the set publishes one; checked on reading. Where it
             publishes none, :func:`ecstfl.clips.checksums.with_checksums` fills it in.
+        votes: how many raters chose each class, in the order of ``CLASSES``; empty where no votes
+            are read.
     """
 
     id: str
@@ -37,6 +39,7 @@ class Clip:
     group: str = ""
     fold: int | None = None
     sha256: str | None = None
+    votes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,7 @@ def open_embedded(
                 group=row["identity"],
                 fold=int(row["fold"]),
                 sha256=row["sha256"],
+                votes=tuple(int(row.get(f"votes_{name}") or 0) for name in CLASSES),
             )
         )
     counts = [sum(c.label == k for c in clips) for k in range(len(CLASSES))]

@@ -148,6 +148,10 @@ def _noise(base: RunConfig) -> list[Trial]:
     ]
 
 
+def _votes(base: RunConfig) -> list[Trial]:
+    return [Trial("raters a label", f"{n}", replace(base, votes=n)) for n in (1, 3, 10)]
+
+
 def _other_losses(base: RunConfig) -> list[Trial]:
     losses = [CENTER, CONTRASTIVE_CENTER]
     losses += [LossConfig(name, weight=0.1) for name in ("supcon", "triplet")]
@@ -170,6 +174,7 @@ AXES: dict[str, Axis] = {
     "bounded": _bounded,
     "people": _people,
     "noise": _noise,
+    "votes": _votes,
     "width": _widths,
     "cousins": _other_losses,
 }

@@ -29,7 +29,7 @@ from ecstfl.models.backbones import TITLES
 from ecstfl.runs.config import RunConfig
 from ecstfl.runs.places import Places, check_results
 from ecstfl.training.estimate import bfloat16_advice, estimate_minutes
-from ecstfl.training.splits import split_clips
+from ecstfl.training.splits import split_clips, training_labels
 from ecstfl.training.train_all import clear, is_missing, train_all
 
 MANY = 30
@@ -117,13 +117,12 @@ def check_folds(clipset: ClipSet, runs: Sequence[RunConfig]) -> None:
 
     Raises:
         UserError: a part is empty, or fewer than two clips, or clips of one expression only, are
-            left to train on.
+            left to train on; or more votes are asked for than there are.
     """
     fewest = max(2, world_size())  # BatchNorm has no variance for one clip
-    labels = clipset.labels
     for config in runs:
         train, _ = split_clips(clipset, config)
-        shown = [CLASSES[label] for label in np.unique(labels[train])]
+        shown = [CLASSES[label] for label in np.unique(training_labels(clipset, train, config))]
         if len(train) < fewest or len(shown) < 2:
             raise UserError(
                 f"fold {config.fold} of {clipset.name} leaves {len(train)} clip(s) to train on "

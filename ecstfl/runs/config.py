@@ -38,6 +38,7 @@ ADDED_LATER = {
     ("optim", "muon_lr"): 0.02,
     ("train_groups",): 0,
     ("label_noise",): 0.0,
+    ("votes",): 0,
     ("backbone", "pool_first"): False,
     ("backbone", "fc_batch_norm"): False,
     ("backbone", "open_start"): False,
@@ -130,6 +131,8 @@ class RunConfig:
         label_noise: share of the training clips, drawn with the seed, whose label is replaced by
             another class, in [0, 1): an experiment. Held-out labels stay as they are; ``train_war``
             counts the labels that were trained on.
+        votes: train on what most of this many raters say, drawn with the seed from the raters of
+            each clip; 0 = the data set's labels. Held-out labels stay as they are.
     """
 
     data: str
@@ -146,13 +149,15 @@ class RunConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     train_groups: int = 0
     label_noise: float = 0.0
+    votes: int = 0
 
     def __post_init__(self) -> None:
         one_of("evaluate", self.evaluate, EVALUATIONS)
         if self.seed < 0:
             raise UserError(f"a seed is a whole number from 0, got {self.seed}")
-        if self.train_groups < 0:
-            raise UserError(f"train_groups must not be negative, got {self.train_groups}")
+        for name in ("train_groups", "votes"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.label_noise < 1:
             raise UserError(
                 f"label_noise is a share of the clips in [0, 1), got {self.label_noise}"

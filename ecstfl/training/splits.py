@@ -1,6 +1,6 @@
 """Who trains and who is held out: whole folds, and of smaller training sets whole people.
 
-And which labels they train on: those of the data set, or with some made wrong on purpose.
+And which labels they train on: those of the data set, of few raters, or some made wrong on purpose.
 """
 
 from __future__ import annotations
@@ -51,11 +51,31 @@ def _drawn_people(who: np.ndarray, config: RunConfig) -> np.ndarray:
 def training_labels(clipset: ClipSet, train: np.ndarray, config: RunConfig) -> np.ndarray:
     """Return the labels (k,) int64 to train on, a share of them wrong if the run says so.
 
-    With ``label_noise`` that share of the clips, rounded, gets one of the other classes, each as
+    With ``votes`` the label is what most of that many raters say, and a tie is drawn. With
+    ``label_noise`` that share of the clips, rounded, gets one of the other classes, each as
     likely as the others. Every method with the same fold and seed trains on the same labels.
+
+    Raises:
+        UserError: more votes are asked for than a clip has.
     """
-    labels = clipset.labels[train].copy()
+    labels = _voted(clipset, train, config) if config.votes else clipset.labels[train].copy()
     draws = np.random.default_rng([config.seed, config.fold])
     wrong = draws.permutation(len(labels))[: round(config.label_noise * len(labels))]
     labels[wrong] = (labels[wrong] + draws.integers(1, N_CLASSES, len(wrong))) % N_CLASSES
+    return labels
+
+
+def _voted(clipset: ClipSet, train: np.ndarray, config: RunConfig) -> np.ndarray:
+    """Ask some of each clip's raters: (k,) int64."""
+    draws = np.random.default_rng([config.seed, config.fold, config.votes])
+    labels = np.empty(len(train), dtype=np.int64)
+    for row, clip in enumerate(clipset.clips[i] for i in train):
+        if sum(clip.votes) < config.votes:
+            raise UserError(
+                f"data set {clipset.name}: {config.votes} votes a clip are asked for, and "
+                f"{clip.id!r} has {sum(clip.votes)}: ask for fewer, or train on the labels"
+            )
+        raters = np.repeat(np.arange(N_CLASSES), clip.votes)
+        asked = np.bincount(draws.permutation(raters)[: config.votes], minlength=N_CLASSES)
+        labels[row] = draws.choice(np.flatnonzero(asked == asked.max()))
     return labels

@@ -249,3 +249,16 @@ def test_every_file_is_under_checksum():
         check=False,
     )
     assert check.returncode == 0, check.stdout
+
+
+@needs_pack
+def test_the_pack_has_ten_votes_a_clip_and_most_are_for_its_label():
+    clips = open_embedded(REPOSITORY_DATA, verify=False)
+    votes = np.array([clip.votes for clip in clips])
+    assert set(votes.sum(axis=1)) == {10}
+    right = votes[np.arange(len(clips)), clips.labels]
+    assert 0.75 < right.mean() / 10 < 0.8  # data/README.md: 78 %
+
+
+def test_a_pack_without_votes_has_none(tmp_path):
+    assert all(sum(clip.votes) == 0 for clip in open_embedded(write_pack(tmp_path)))

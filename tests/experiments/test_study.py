@@ -87,12 +87,13 @@ def test_an_axis_changes_one_thing(many_people, name):
     changed = {
         part
         for trial in trials
-        for part in ("loss", "backbone", "optim", "train_groups", "label_noise")
+        for part in ("loss", "backbone", "optim", "train_groups", "label_noise", "votes")
         if getattr(trial.setting, part) != getattr(base, part)
     }
     expected = {
         "people": {"train_groups", "optim"},  # as many steps from fewer people
         "noise": {"label_noise"},
+        "votes": {"votes"},
     }
     loss = {"patent", "paper", "released", "center", "warmup", "cousins"}
     network = {"tap", "width", "bounded"}

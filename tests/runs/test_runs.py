@@ -85,6 +85,7 @@ def test_a_setting_added_later_leaves_the_names_of_earlier_runs_alone(clipset):
         {"optim": dataclasses.replace(config.optim, rise=0.1)},
         {"train_groups": 3},
         {"label_noise": 0.2},
+        {"votes": 1},
     ):
         assert dataclasses.replace(config, **changed).hash != config.hash
 
@@ -93,6 +94,7 @@ def test_a_setting_added_later_leaves_the_names_of_earlier_runs_alone(clipset):
     ("make", "sentence"),
     [
         (lambda: RunConfig("d", "h", True, "p", 1, label_noise=1.0), "share of the clips"),
+        (lambda: RunConfig("d", "h", True, "p", 1, votes=-1), "votes must not be negative"),
         (lambda: OptimConfig(precision="fp8"), "unknown precision 'fp8': use one of fp32, bf16"),
         (lambda: OptimConfig(rise=0.0), "rises over a share of the steps"),
         (lambda: OptimConfig(ema=1.0), "moving average must be in"),

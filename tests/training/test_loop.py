@@ -166,6 +166,7 @@ OTHER_TRAININGS = {
     "warm-up": {"loss": LossConfig("ec-stfl", weight=0.1, warmup=0.5)},
     "fewer people": {"train_groups": 4},
     "wrong labels": {"label_noise": 0.3},
+    "one rater": {"votes": 1},
     "Muon": {"optim": OptimConfig(epochs=3, batch=14, lr=5e-3, optimizer="muon")},
     "Muon, bf16": {
         "optim": OptimConfig(epochs=3, batch=14, lr=5e-3, optimizer="muon", precision="bf16")
@@ -267,6 +268,51 @@ def test_wrong_labels_are_spread_over_the_other_classes(data):
     counts = np.bincount(moved, minlength=7)
     assert counts[0] == len(train) - round(0.5 * len(train))
     assert stats.chisquare(counts[1:]).pvalue > 1e-4
+
+
+def test_labels_of_few_raters_are_what_most_of_the_asked_say(data):
+    clipset, _ = data  # of ten raters 7 name the label, 2 the next class, 1 the one after
+    train = np.tile(np.arange(len(clipset)), 200)
+    right = clipset.labels[train]
+
+    def moved(votes, **changes):
+        config = toy_config(clipset, votes=votes, **changes)
+        return np.bincount((training_labels(clipset, train, config) - right) % 7, minlength=7)
+
+    assert stats.chisquare(moved(1)[:3], np.array([0.7, 0.2, 0.1]) * len(train)).pvalue > 1e-4
+    # two of three raters agree, or all three differ and one of them is drawn: hypergeometric
+    three = [stats.hypergeom(10, k, 3).sf(1) for k in (7, 2, 1)] + np.full(3, 7 * 2 / 120 / 3)
+    assert stats.chisquare(moved(3)[:3], three * len(train)).pvalue > 1e-4
+    assert moved(1)[3:].sum() == moved(3)[3:].sum() == 0
+    assert moved(10)[0] == len(train)
+    np.testing.assert_array_equal(clipset.labels[train], right)  # the data set keeps its own
+
+
+def test_every_method_hears_the_same_raters_and_a_tie_is_drawn(data):
+    clipset, _ = data
+    train = np.arange(len(clipset))
+    one, other = (
+        training_labels(clipset, train, toy_config(clipset, method=method, votes=1))
+        for method in ("softmax", "ec-stfl")
+    )
+    np.testing.assert_array_equal(one, other)
+    again = training_labels(clipset, train, toy_config(clipset, votes=1, seed=1))
+    assert (one != again).any()
+    torn = dataclasses.replace(clipset.clips[0], votes=(0, 0, 5, 0, 0, 5, 0))
+    torn = dataclasses.replace(clipset, clips=(torn,))
+    drawn = training_labels(torn, np.zeros(400, int), toy_config(clipset, votes=10))
+    assert set(drawn) == {2, 5}
+    assert stats.binomtest(int((drawn == 2).sum()), 400).pvalue > 1e-4
+
+
+def test_more_votes_than_there_are_is_told(data):
+    clipset, _ = data
+    with pytest.raises(UserError, match=r"11 votes a clip are asked for, and 'g00-0' has 10"):
+        training_labels(clipset, np.arange(3), toy_config(clipset, votes=11))
+    none = dataclasses.replace(clipset.clips[0], votes=())
+    none = dataclasses.replace(clipset, clips=(none,))
+    with pytest.raises(UserError, match="ask for fewer, or train on the labels"):
+        training_labels(none, np.arange(1), toy_config(clipset, votes=1))
 
 
 def test_clips_without_a_group_count_as_people_of_their_own(data):
