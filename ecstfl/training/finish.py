@@ -47,21 +47,8 @@ def _write(
     device: str,
 ) -> None:
     logits, embeddings = score_held_out(model, test_clips, config)
-    labels, predictions = clipset.labels[held_out], logits.argmax(1)
-    confusion = confusion_matrix(labels, predictions)
-    try:
-        clusters = cluster_measures(embeddings, labels, k=min(10, len(labels) - 1)).as_dict()
-    except ValueError:  # one clip of each class has no within-class distance: not defined
-        clusters = None
-    write_features(
-        folder,
-        ids=np.array(clipset.ids)[held_out],
-        labels=labels.astype(np.int8),
-        groups=clipset.groups[held_out],
-        predictions=predictions.astype(np.int8),
-        logits=logits,
-        embeddings=embeddings,
-    )
+    mask = np.isin(np.arange(len(clipset)), held_out)
+    scores = write_scores(folder, clipset.subset(mask), logits, embeddings)
     save_model(folder / "model.safetensors", model, config)
     run = {
         "schema": SCHEMA,
@@ -71,12 +58,7 @@ def _write(
         "synthetic": config.synthetic,
         "classes": list(CLASSES),
         "n_train": n_train,
-        "n_held_out": len(held_out),
-        "confusion": confusion.tolist(),
-        "recalls": [None if np.isnan(r) else float(r) for r in recalls(confusion)],
-        "uar": uar(confusion),
-        "war": war(confusion),
-        "clusters": clusters,
+        **scores,
         "history": history,
         "seconds": round(seconds, 1),
         "device": device,
@@ -87,3 +69,39 @@ def _write(
     }
     write_json(folder / "run.json", run)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def write_scores(
+    folder: Path, clips: ClipSet, logits: np.ndarray, embeddings: np.ndarray
+) -> dict[str, Any]:
+    """Write ``features.npz`` of n scored clips; return what ``run.json`` says of them.
+
+    Args:
+        folder: of the run.
+        clips: the n clips, labelled.
+        logits: (n, classes).
+        embeddings: (n, d).
+    """
+    labels, predictions = clips.labels, logits.argmax(1)
+    confusion = confusion_matrix(labels, predictions)
+    try:
+        clusters = cluster_measures(embeddings, labels, k=min(10, len(labels) - 1)).as_dict()
+    except ValueError:  # one clip of each class has no within-class distance: not defined
+        clusters = None
+    write_features(
+        folder,
+        ids=np.array(clips.ids),
+        labels=labels.astype(np.int8),
+        groups=clips.groups,
+        predictions=predictions.astype(np.int8),
+        logits=logits,
+        embeddings=embeddings,
+    )
+    return {
+        "n_held_out": len(clips),
+        "confusion": confusion.tolist(),
+        "recalls": [None if np.isnan(r) else float(r) for r in recalls(confusion)],
+        "uar": uar(confusion),
+        "war": war(confusion),
+        "clusters": clusters,
+    }
