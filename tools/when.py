@@ -146,7 +146,12 @@ def picture(settings: Sequence[tuple[str, Comparison]]) -> Figure:
 
 def runs_of(settings: Sequence[tuple[str, Comparison]]) -> list[Run]:
     """Return all runs behind the lines, each once."""
-    found = {run["name"]: run for _, c in settings for p in c.pairs for run in (p.baseline, p.ours)}
+    found = {
+        (run["name"], run.get("scored_on")): run
+        for _, c in settings
+        for p in c.pairs
+        for run in (p.baseline, p.ours)
+    }
     return list(found.values())
 
 

@@ -30,7 +30,7 @@ def score_run(folder: Path, clips: ClipSet, cache: Path, out: Path) -> float:
         folder: of the run, with its ``model.safetensors``.
         clips: labelled clips of people whom no run was trained on.
         cache: preprocessed clips.
-        out: the run is written to ``out/runs/<its name>-<name of the clips>``.
+        out: the run is written to ``out/runs/<its name>``.
 
     Returns:
         WAR, in [0, 1].
@@ -50,11 +50,10 @@ def score_run(folder: Path, clips: ClipSet, cache: Path, out: Path) -> float:
         )
     ready = preprocess(clips, config.preprocess, cache)
     shown = ClipBatches(ready.clips, range(len(ready.clipset)), "cpu")
-    name = f"{run['name']}-{clips.name}"
     scored = score_held_out(model, shown, config)
-    scores = write_scores(out / "runs" / name, ready.clipset, *scored)
-    written = {**run, **scores, "name": name, "scored_on": clips.name}
-    write_json(out / "runs" / name / "run.json", written)
+    scores = write_scores(out / "runs" / run["name"], ready.clipset, *scored)
+    written = {**run, **scores, "scored_on": clips.name}
+    write_json(out / "runs" / run["name"] / "run.json", written)
     return scores["war"]
 
 

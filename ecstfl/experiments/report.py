@@ -16,7 +16,7 @@ from ecstfl.evaluation import differences, reproduced, table, without_class
 from ecstfl.evaluation.grid import Page
 from ecstfl.evaluation.verdict import verdicts
 from ecstfl.experiments.plan import Work
-from ecstfl.figures.confusion import confusion_pair, confusion_pooled
+from ecstfl.figures.confusion import confusion_matrices
 from ecstfl.figures.curves import learning_curves
 from ecstfl.figures.files import save_figure, up_to_date
 from ecstfl.figures.forest import forest
@@ -139,10 +139,8 @@ def _drawings(
         say(f"No map of the features: {lacking[0]}")
     else:
         yield from maps.items()
-    yield "confusion", (both, lambda: confusion_pair(both))
     yield "curves", (both, lambda: learning_curves(both))
-    if len(everything) > 2:
-        yield "confusion-pooled", (everything, lambda: confusion_pooled(everything))
+    yield "confusion", (everything, lambda: confusion_matrices(everything))
     if comparisons:
         yield "forest", (everything, lambda: forest(everything))
         yield "without-one-class", (everything, lambda: draw_without_class(everything, measured))

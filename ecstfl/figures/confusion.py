@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import seaborn  # at the top: where it is broken, that is found before the training
@@ -15,17 +14,7 @@ from ecstfl.runs.run_folder import Run
 
 
 @plain_style()
-def confusion_pair(runs: Sequence[Run]) -> Figure:
-    """Draw the confusion matrix of each run with integer counts; colour is the share of the row."""
-    panels = [
-        (f"{title_of(run)}: {100 * run['war']:.1f} % of the clips right", run["confusion"])
-        for run in runs
-    ]
-    return _confusions(panels, marks(runs))
-
-
-@plain_style()
-def confusion_pooled(runs: Sequence[Run]) -> Figure:
+def confusion_matrices(runs: Sequence[Run]) -> Figure:
     """Draw one confusion matrix a method: the sum over its folds and seeds.
 
     With several seeds the integers count predictions: each clip was predicted once a seed.
@@ -38,18 +27,13 @@ def confusion_pooled(runs: Sequence[Run]) -> Figure:
         counts = sum(np.array(run["confusion"]) for run in group)
         right, total = int(np.trace(counts)), int(counts.sum())
         panels.append((f"{name}\n{right} of {total} right, {100 * right / total:.1f} %", counts))
-    return _confusions(panels, marks(runs))
-
-
-def _confusions(panels: Sequence[tuple[str, Any]], line: str) -> Figure:
     columns = 2 if len(panels) == 4 else min(len(panels), 3)
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(5.6 * columns, 5.2 * rows + 0.3), layout="constrained")
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    for axis, (title, confusion) in zip(axes, panels, strict=False):
-        counts = np.array(confusion)
+    for axis, (title, counts) in zip(axes, panels, strict=False):
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         seaborn.heatmap(
             share, ax=axis, annot=counts, fmt="d", cmap="Blues", vmin=0, vmax=1, cbar=False,
@@ -60,5 +44,5 @@ def _confusions(panels: Sequence[tuple[str, Any]], line: str) -> Figure:
         axis.set_ylabel("shown")
         axis.tick_params(axis="x", rotation=40)
         axis.tick_params(axis="y", rotation=0)
-    figure.suptitle(line, fontsize=10)
+    figure.suptitle(marks(runs), fontsize=10)
     return figure

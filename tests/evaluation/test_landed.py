@@ -132,7 +132,7 @@ def test_each_landed_run_agrees_with_its_own_predictions(path):
 
 
 @pytest.mark.parametrize("folder", TABLES)
-@pytest.mark.parametrize("name", ["forest", "without-one-class", "confusion-pooled"])
+@pytest.mark.parametrize("name", ["forest", "without-one-class", "confusion"])
 def test_landed_figures_name_all_their_runs(name, folder):
     figures = ROOT / "figures" / "landed" / folder
     sidecar = json.loads((figures / f"{name}.json").read_text())

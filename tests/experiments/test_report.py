@@ -41,13 +41,12 @@ def test_pairs_closely_and_everything_together(places, plan):
     written = render(plan, places, QUIET)
     drawn = {path.stem for path in written if path.suffix == ".png"}
     assert drawn == {
-        "umap", "umap-grid", "confusion", "confusion-pooled", "curves", "forest",
-        "without-one-class",
+        "umap", "umap-grid", "confusion", "curves", "forest", "without-one-class",
     }  # fmt: skip
     names = [config.name for config in plan]
-    for name in ("forest", "without-one-class", "confusion-pooled"):
+    for name in ("forest", "without-one-class", "confusion"):
         assert sidecar(places, name)["runs"] == names
-    for name in ("umap", "confusion", "curves"):
+    for name in ("umap", "curves"):
         assert sidecar(places, name)["runs"] == names[:2]
     fold1 = [c.name for c in plan if c.fold == 1]
     assert sidecar(places, "umap-grid")["runs"] == fold1

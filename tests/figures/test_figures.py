@@ -16,7 +16,7 @@ from scipy.stats import ortho_group
 from toy import toy_config, toy_data
 
 from ecstfl.figures import maps, style
-from ecstfl.figures.confusion import confusion_pooled
+from ecstfl.figures.confusion import confusion_matrices
 from ecstfl.figures.curves import learning_curves
 from ecstfl.figures.files import save_figure, up_to_date
 from ecstfl.figures.maps import laid_onto, umap_grid, umap_pair
@@ -69,7 +69,7 @@ def test_a_map_that_disagrees_is_not_drawn_smaller(seed):
 
 def test_confusions_are_pooled_by_method_as_integers(table):
     runs = runs_of(table)
-    figure = confusion_pooled(runs)
+    figure = confusion_matrices(runs)
     axes = [a for a in figure.axes if a.get_title()]
     assert len(axes) == 2
     for axis, method in zip(axes, ("softmax", "ec-stfl"), strict=True):
@@ -203,7 +203,7 @@ def test_the_same_figure_twice_is_the_same_bytes_and_the_sidecar_names_its_runs(
 def test_runs_of_several_commits_are_all_named(tmp_path):
     clipset = toy_data()[0]
     runs = [made_up_run(toy_config(clipset, seed=seed))[0] for seed in (1, 0)]
-    save_figure(confusion_pooled(runs), tmp_path / "a", runs, "ecstfl")
+    save_figure(confusion_matrices(runs), tmp_path / "a", runs, "ecstfl")
     commits = json.loads((tmp_path / "a.json").read_text())["commit"]
     assert commits == ["commit-of-seed-0", "commit-of-seed-1"]
 

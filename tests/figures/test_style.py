@@ -6,7 +6,7 @@ import pytest
 from madeup import made_up_run
 from toy import toy_config, toy_data
 
-from ecstfl.figures.confusion import confusion_pair
+from ecstfl.figures.confusion import confusion_matrices
 from ecstfl.figures.files import save_figure
 from ecstfl.figures.maps import FEWEST, why_no_map
 
@@ -23,7 +23,7 @@ def drawn(folder, settings):
     (folder / "matplotlibrc").write_text(settings)
     runs = [made_up_run(toy_config(toy_data()[0], method=m))[0] for m in ("softmax", "ec-stfl")]
     with matplotlib.rc_context(fname=folder / "matplotlibrc"):
-        save_figure(confusion_pair(runs), folder / "a", runs, "ecstfl")
+        save_figure(confusion_matrices(runs), folder / "a", runs, "ecstfl")
     return [(folder / f"a{suffix}").read_bytes() for suffix in (".png", ".svg")]
 
 

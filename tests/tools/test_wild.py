@@ -45,7 +45,7 @@ def test_other_clips_are_scored_by_the_same_network(trained, others, tmp_path, c
     before = {run.name: run for run in sorted(trained.glob("runs/*"))}
     assert len(capsys.readouterr().out.splitlines()) == len(before) == 2
     for name, folder in before.items():
-        run, plain = read_run(tmp_path / "out" / "runs" / f"{name}-wild"), read_run(folder)
+        run, plain = read_run(tmp_path / "out" / "runs" / name), read_run(folder)
         config, model, _ = load_checkpoint(folder / "model.safetensors")
         logits, embeddings = score(model, config.backbone.tap, torch.from_numpy(clips), config)
         right = logits.argmax(1) == clipset.labels
@@ -57,7 +57,7 @@ def test_other_clips_are_scored_by_the_same_network(trained, others, tmp_path, c
         assert run["scored_on"] == "wild"
         kept = ("config", "config_hash", "history", "n_train", "provenance", "seconds")
         assert {key: run[key] for key in kept} == {key: plain[key] for key in kept}
-        features = read_features(tmp_path / "out" / "runs" / f"{name}-wild")
+        features = read_features(tmp_path / "out" / "runs" / name)
         np.testing.assert_array_equal(features["ids"], clipset.ids)
 
 
