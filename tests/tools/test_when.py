@@ -48,8 +48,21 @@ def test_each_line_has_ten_pairs_or_more_and_one_setting(settings):
         priors = {c["data"] for c in configs}
         long = "DFEW's class sizes" in setting.name
         assert priors == {"embedded-longtail" if long else "embedded"}
-        asked = few | wrong != {0} or "120 people" in setting.name
-        assert {c["evaluate"] for c in configs} == {"validation" if asked else "test"}
+        votes = {c.get("votes", 0) for c in configs}
+        assert votes == ({1} if "one rater" in setting.name else {0})
+        scored = {run.get("scored_on") for p in found.pairs for run in (p.ours, p.baseline)}
+        assert scored == ({"wild"} if "wild" in setting.name else {None})
+        assert {c["evaluate"] for c in configs} == {
+            "validation" if setting in when.SETTINGS[2:8] else "test"
+        }
+
+
+def test_the_wild_line_is_of_the_networks_of_the_line_above(settings):
+    (_, plain), (_, wild) = settings[2:4]
+    for pair, other in zip(plain.pairs, wild.pairs, strict=True):
+        assert pair.ours["config_hash"] == other.ours["config_hash"]
+        assert pair.ours["history"] == other.ours["history"]
+        assert pair.ours["confusion"] != other.ours["confusion"]
 
 
 def test_a_line_says_what_the_table_of_its_runs_says(settings):
