@@ -53,12 +53,12 @@ def test_each_line_has_ten_pairs_or_more_and_one_setting(settings):
         scored = {run.get("scored_on") for p in found.pairs for run in (p.ours, p.baseline)}
         assert scored == ({"wild"} if "wild" in setting.name else {None})
         assert {c["evaluate"] for c in configs} == {
-            "validation" if setting in when.SETTINGS[2:8] else "test"
+            "validation" if setting in when.SETTINGS[2:9] else "test"
         }
 
 
 def test_the_wild_line_is_of_the_networks_of_the_line_above(settings):
-    (_, plain), (_, wild) = settings[2:4]
+    (_, plain), (_, wild) = settings[3:5]
     for pair, other in zip(plain.pairs, wild.pairs, strict=True):
         assert pair.ours["config_hash"] == other.ours["config_hash"]
         assert pair.ours["history"] == other.ours["history"]
