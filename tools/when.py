@@ -74,7 +74,7 @@ SETTINGS = (
     Setting("not bounded, DFEW's class sizes, λ 0.03", "unbounded-longtail", 0.03),
     Setting("not bounded, DFEW's class sizes, λ 0.1", "unbounded-longtail", 0.1),
 )
-"""Those from 120 people to not bounded are on validation folds, each with one thing changed."""
+"""Those from 120 people to not bounded differ in one thing each."""
 
 ALONE = ("not-bounded", "longtail")
 """Folders that hold runs only: what says which class carries their change is written here."""
@@ -105,22 +105,27 @@ def table(settings: Sequence[tuple[str, Comparison]]) -> Grid:
     for name, found in settings:
         before = WAR.of([pair.baseline for pair in found.pairs])
         changes = [measure.tell(change(found.pairs, measure)) for measure in MEASURES]
-        lines.append((name, str(len(found.pairs)), WAR.show(before), *changes))
-    head = ("setting", "pairs", "softmax only, WAR, %", *(m.name for m in MEASURES))
+        lines.append((name, scored_on(found), str(len(found.pairs)), WAR.show(before), *changes))
+    head = ("setting", "scored on", "pairs", "softmax only, WAR, %", *(m.name for m in MEASURES))
     return Grid(head, tuple(lines))
+
+
+def scored_on(found: Comparison) -> str:
+    """Return what the clips are: test folds, validation folds, or another split."""
+    run = found.pairs[0].ours
+    return run.get("scored_on") or f"{run['config']['evaluate']} folds"
 
 
 def page(settings: Sequence[tuple[str, Comparison]]) -> str:
     """Return the table with what must be known to read it."""
     told = [
         "synthetic: rendered clips, says nothing about accuracy on real faces",
-        "EC-STFL of the patent's form; lines 3 to 9: on validation folds, the others: on test "
-        "folds",
-        "wild clips: 210 of 30 other people, the same for all folds, so that the interval holds "
+        "EC-STFL of the patent's form",
+        "wild: 210 clips of 30 other people, the same for all folds, so that the interval holds "
         "the luck of trainings, not that of people",
         "one rater's labels: 21 % are not what was shown (simulated raters)",
-        "line 9: today's recipe without BatchNorm at fc6 and fc7; the last four lines: the earlier "
-        "recipe",
+        "120 people, but not bounded: today's recipe without BatchNorm at fc6 and fc7; the last "
+        "four lines: the earlier recipe",
         *notes([found for _, found in settings], len(MEASURES)),
     ]
     return Page((table(settings),), tuple(told)).markdown()

@@ -37,7 +37,7 @@ def score_run(folder: Path, clips: ClipSet, cache: Path, out: Path) -> float:
 
     Raises:
         UserError: the run is not finished, has no network, or was trained on other clips than the
-            embedded ones.
+            embedded ones; or ``out`` holds a run of that name that is scored on other clips.
     """
     run = read_run(folder)
     if run is None:
@@ -48,12 +48,15 @@ def score_run(folder: Path, clips: ClipSet, cache: Path, out: Path) -> float:
             f"{folder} was trained on {config.data}, whose people may be among the clips: name a "
             "run on the embedded data"
         )
+    target = out / "runs" / run["name"]
+    there = read_run(target)
+    if there is not None and there.get("scored_on") != clips.name:
+        raise UserError(f"{target} holds the run that was trained: name another folder to write")
     ready = preprocess(clips, config.preprocess, cache)
     shown = ClipBatches(ready.clips, range(len(ready.clipset)), "cpu")
     scored = score_held_out(model, shown, config)
-    scores = write_scores(out / "runs" / run["name"], ready.clipset, *scored)
-    written = {**run, **scores, "scored_on": clips.name}
-    write_json(out / "runs" / run["name"] / "run.json", written)
+    scores = write_scores(target, ready.clipset, *scored)
+    write_json(target / "run.json", {**run, **scores, "scored_on": clips.name})
     return scores["war"]
 
 

@@ -25,6 +25,7 @@ SPLITS: Final = ("default", "wild")
 PRIORS: Final = ("balanced", "longtail")
 ENVIRONMENT: Final = "ECSTFL_DATA"
 _COLUMNS: Final = ("clip", "file", "split", "label", "identity", "fold", "longtail", "sha256")
+_VOTES: Final = tuple(f"votes_{name}" for name in CLASSES)
 _SHA256: Final = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
@@ -224,7 +225,7 @@ def open_embedded(
                 group=row["identity"],
                 fold=int(row["fold"]),
                 sha256=row["sha256"],
-                votes=tuple(int(row.get(f"votes_{name}") or 0) for name in CLASSES),
+                votes=tuple(int(row[column]) for column in _VOTES if column in row),
             )
         )
     counts = [sum(c.label == k for c in clips) for k in range(len(CLASSES))]

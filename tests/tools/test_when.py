@@ -52,9 +52,9 @@ def test_each_line_has_ten_pairs_or_more_and_one_setting(settings):
         assert votes == ({1} if "one rater" in setting.name else {0})
         scored = {run.get("scored_on") for p in found.pairs for run in (p.ours, p.baseline)}
         assert scored == ({"wild"} if "wild" in setting.name else {None})
-        assert {c["evaluate"] for c in configs} == {
-            "validation" if setting in when.SETTINGS[2:9] else "test"
-        }
+        (fold,) = {c["evaluate"] for c in configs}
+        assert fold == ("validation" if setting in when.SETTINGS[2:9] else "test")
+        assert when.scored_on(found) == ("wild" if "wild" in setting.name else f"{fold} folds")
 
 
 def test_the_wild_line_is_of_the_networks_of_the_line_above(settings):

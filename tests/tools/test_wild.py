@@ -72,6 +72,15 @@ def test_the_scored_runs_are_compared_as_any_others(trained, others, tmp_path):
     assert pair.gain(WAR) == pytest.approx(100 * (ours["war"] - plain["war"]))
 
 
+def test_a_run_that_was_trained_is_never_replaced(trained, others, tmp_path, capsys):
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    assert wild.main([str(trained), str(trained)]) == 2
+    assert "holds the run that was trained: name another folder" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in before}
+    for _ in range(2):  # what was scored may be scored again
+        assert wild.main([str(trained), str(tmp_path / "out")]) == 0
+
+
 def test_what_cannot_be_scored_is_told(trained, others, tmp_path, capsys):
     assert wild.main([str(tmp_path / "nothing"), str(tmp_path / "out")]) == 2
     assert "no finished run" in capsys.readouterr().err
